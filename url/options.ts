@@ -226,6 +226,36 @@ export function durationOption(urlName?: string): OptionReader<number> {
 }
 
 /**
+ * Makes a reader for a lease: how long what a connection took stays its own while it is
+ * not heard of. A lease is renewed after a third of it, so it cannot be as short as one
+ * likes.
+ *
+ * @param urlName Its name in a URL.
+ * @param least The shortest that is allowed, ms.
+ * @returns The reader; it gives milliseconds.
+ *
+ * @example Seconds in a URL, 100 ms or more
+ * ```ts
+ * import { assertEquals, assertThrows } from "@std/assert";
+ * import { leaseOption, OptionError } from "@dashi/mq/url";
+ *
+ * const { fromUrl, fromObject } = leaseOption("visibility_timeout");
+ * assertEquals(fromUrl?.("visibility_timeout", "30"), 30_000);
+ * assertThrows(() => fromObject("lease", 99), OptionError, "100 ms or more");
+ * ```
+ */
+export function leaseOption(
+  urlName?: string,
+  least = 100,
+): OptionReader<number> {
+  return checkedOption(
+    durationOption(urlName),
+    (ms) => ms >= least,
+    `${least} ms or more, for it is renewed after a third of it`,
+  );
+}
+
+/**
  * Makes a reader for a string.
  *
  * @param urlName Its name in a URL.

@@ -4,8 +4,7 @@ import { readTls, type TlsOptions } from "../../model/tls_options.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import { formatHost, formatUrl } from "../../url/format.ts";
 import {
-  checkedOption,
-  durationOption,
+  leaseOption,
   type OptionReaders,
   readOptions,
 } from "../../url/options.ts";
@@ -38,11 +37,7 @@ export interface DialOptions {
 
 /** How they are read. */
 export const COUCHDB_OPTIONS: OptionReaders<CouchdbTransportOptions> = {
-  visibilityTimeout: checkedOption(
-    durationOption("visibility_timeout"),
-    (ms) => ms >= 100,
-    "100 ms or more, for it is renewed over the network",
-  ),
+  visibilityTimeout: leaseOption("visibility_timeout"),
 };
 
 /** CouchDB's own limit is on the file's name; this is what is left with its suffix and shards. */

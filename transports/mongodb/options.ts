@@ -6,10 +6,10 @@ import type { BrokerUrl } from "../../url/broker_url.ts";
 import { formatHost } from "../../url/format.ts";
 import {
   booleanOption,
-  checkedOption,
   durationOption,
   integerOption,
   invalidOption,
+  leaseOption,
   type OptionReader,
   type OptionReaders,
   readOptions,
@@ -116,11 +116,7 @@ const WRITE_CONCERN: OptionReader<number | string> = {
 
 /** How they are read. */
 export const MONGODB_OPTIONS: OptionReaders<MongodbTransportOptions> = {
-  visibilityTimeout: checkedOption(
-    durationOption("visibility_timeout"),
-    (ms) => ms >= 1000,
-    "a second or more, for it is renewed in thirds",
-  ),
+  visibilityTimeout: leaseOption("visibility_timeout", 1000),
   pollingInterval: durationOption("polling_interval"),
   fanout: wordOption("fanout", ["queue", "broadcast"] as const),
   ttl: booleanOption("ttl"),

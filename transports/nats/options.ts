@@ -5,8 +5,8 @@ import type { BrokerUrl } from "../../url/broker_url.ts";
 import { formatUrl } from "../../url/format.ts";
 import {
   checkedOption,
-  durationOption,
   integerOption,
+  leaseOption,
   type OptionReaders,
   readOptions,
   stringOption,
@@ -25,11 +25,7 @@ export interface NatsTransportOptions {
 
 /** How they are read. */
 export const NATS_OPTIONS: OptionReaders<NatsTransportOptions> = {
-  ackWait: checkedOption(
-    durationOption("ack_wait"),
-    (ms) => ms >= 100,
-    "100 ms or more, for it is renewed over the network",
-  ),
+  ackWait: leaseOption("ack_wait"),
   replicas: integerOption("replicas", 1, 5),
   domain: checkedOption(
     stringOption("domain"),

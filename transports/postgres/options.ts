@@ -2,8 +2,8 @@ import { readTls, type TlsOptions } from "../../model/tls_options.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import {
   checkedOption,
-  durationOption,
   integerOption,
+  leaseOption,
   type OptionReaders,
   readOptions,
   stringOption,
@@ -22,11 +22,7 @@ export interface PostgresTransportOptions {
 
 /** How they are read. */
 export const POSTGRES_OPTIONS: OptionReaders<PostgresTransportOptions> = {
-  visibilityTimeout: checkedOption(
-    durationOption("visibility_timeout"),
-    (ms) => ms >= 100,
-    "100 ms or more, for it is renewed over the network",
-  ),
+  visibilityTimeout: leaseOption("visibility_timeout"),
   schema: checkedOption(
     stringOption("schema"),
     (name) => /^[a-z_][a-z0-9_]{0,62}$/.test(name),

@@ -2,9 +2,8 @@ import { OptionError } from "../../model/errors.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import { formatUrl } from "../../url/format.ts";
 import {
-  checkedOption,
-  durationOption,
   integerOption,
+  leaseOption,
   type OptionReaders,
   readOptions,
   wordOption,
@@ -25,11 +24,7 @@ export interface SqliteTransportOptions {
 
 /** How they are read. */
 export const SQLITE_OPTIONS: OptionReaders<SqliteTransportOptions> = {
-  visibilityTimeout: checkedOption(
-    durationOption("visibility_timeout"),
-    (ms) => ms >= 100,
-    "100 ms or more, for it is renewed",
-  ),
+  visibilityTimeout: leaseOption("visibility_timeout"),
   synchronous: wordOption("synchronous", ["full", "normal"]),
   poll: integerOption("poll", 1, 60_000),
 };
