@@ -97,111 +97,109 @@ const WAYS: Readonly<
   },
 };
 
-for (const { name, reason, use } of DATABASES) {
-  for (const [client, open] of Object.entries(WAYS)) {
-    if ((client === "node:sqlite") !== (name === "sqlite")) continue;
-    Deno.test({
-      name:
-        `by ${client} what a handler writes and its mark are there together, or neither is${
+/** A database that has a table for the effects of handlers, and the way to it. */
+interface Shop {
+  readonly shop: TestDatabase;
+  readonly way: Way;
+  /** The way's name. */
+  readonly client: string;
+  readonly isSqlite: boolean;
+}
+
+/** Registers a test for each database and each way to it. */
+function testEachWay(title: string, run: (at: Shop) => Promise<void>): void {
+  for (const { name, reason, use } of DATABASES) {
+    const isSqlite = name === "sqlite";
+    for (const [client, open] of Object.entries(WAYS)) {
+      if ((client === "node:sqlite") !== isSqlite) continue;
+      Deno.test({
+        name: `by ${client} ${title}${
           reason === undefined ? "" : ` (${reason})`
         }`,
-      ignore: reason !== undefined,
-      sanitizeOps: name === "sqlite",
-      sanitizeResources: name === "sqlite",
-      fn: () =>
-        use(async (shop) => {
-          const way = open(shop);
-          assert(way !== undefined);
-          await shop.query("CREATE TABLE effects (id TEXT)");
-          await using connection = createConnection(
-            `memory://${unique("inbox")}`,
-          );
-          const queue = new Queue<string>("orders");
-          for (const id of ["a", "a", "fails", "b", "fails", "a", "last"]) {
-            await connection.send(queue, id, { messageId: id });
-          }
-          const consumer = connection.consumer(queue);
-          const calls: string[] = [];
-          let kept: object = {};
-          await arrives(
-            consumer.run(async (message) => {
-              const { payload } = message;
-              calls.push(payload);
-              kept = message;
-              await way.of(message).run(
-                `INSERT INTO effects (id) VALUES ('${payload}')`,
-              );
-              if (payload === "fails") throw new Error("failed");
-              if (payload === "last") void consumer.cancel();
-            }, { inbox: way.inbox, onError: () => {}, onFailure: "reject" }),
-            "the end of the run",
-          );
-          assertEquals(calls, ["a", "fails", "b", "fails", "last"]);
-          const rows = await shop.query("SELECT id FROM effects ORDER BY id");
-          assertEquals(rows.map(({ id }) => id), ["a", "b", "last"]);
-          assertEquals(consumer.health().duplicates, 2);
-          const marks = await shop.query("SELECT key FROM dashi_inbox");
-          assertEquals(marks.length, 3);
-          await assertRejects(
-            () => Promise.resolve().then(() => way.inbox.transactionOf(kept)),
-            Error,
-            "at work",
-          );
-          await way.close();
-        }),
-    });
+        ignore: reason !== undefined,
+        sanitizeOps: isSqlite,
+        sanitizeResources: isSqlite,
+        fn: () =>
+          use(async (shop) => {
+            const way = open(shop);
+            assert(way !== undefined);
+            await shop.query("CREATE TABLE effects (id TEXT)");
+            await run({ shop, way, client, isSqlite });
+            await way.close();
+          }),
+      });
+    }
   }
 }
 
-for (const { name, reason, use } of DATABASES) {
-  for (const [client, open] of Object.entries(WAYS)) {
-    if ((client === "node:sqlite") !== (name === "sqlite")) continue;
-    Deno.test({
-      name:
-        `by ${client} a handler that goes on after its transaction is over has failed${
-          reason === undefined ? "" : ` (${reason})`
-        }`,
-      ignore: reason !== undefined,
-      sanitizeOps: name === "sqlite",
-      sanitizeResources: name === "sqlite",
-      fn: () =>
-        use(async (shop) => {
-          const way = open(shop);
-          assert(way !== undefined);
-          await shop.query("CREATE TABLE effects (id TEXT)");
-          await using connection = createConnection(
-            `memory://${unique("inbox")}`,
-          );
-          const queue = new Queue<string>("orders");
-          await connection.send(queue, "a", { messageId: "a" });
-          const consumer = connection.consumer(queue);
-          const errors: Error[] = [];
-          await arrives(
-            consumer.run(async (message) => {
-              const { run } = way.of(message);
-              await run("INSERT INTO effects (id) VALUES ('a')");
-              if (message.attempt > 1) return void consumer.cancel();
-              const ends = name === "sqlite" ? "ROLLBACK" : "SELECT 1 / 0";
-              await run(ends).catch(() => {});
-            }, {
-              inbox: way.inbox,
-              onError: (error) => errors.push(error),
-              retry: { attempts: 2, backoff: 0 },
-            }),
-            "the end of the run",
-          );
-          assertEquals(errors.length, 1);
-          if (client !== "postgres.js" && client !== "an adapter") {
-            assert(errors[0]?.message.includes("savepoint"), String(errors[0]));
-          }
-          assertEquals((await shop.query("SELECT id FROM effects")).length, 1);
-          const marks = await shop.query("SELECT key FROM dashi_inbox");
-          assertEquals(marks.length, 1);
-          await way.close();
-        }),
-    });
-  }
-}
+testEachWay(
+  "what a handler writes and its mark are there together, or neither is",
+  async ({ shop, way }) => {
+    await using connection = createConnection(`memory://${unique("inbox")}`);
+    const queue = new Queue<string>("orders");
+    for (const id of ["a", "a", "fails", "b", "fails", "a", "last"]) {
+      await connection.send(queue, id, { messageId: id });
+    }
+    const consumer = connection.consumer(queue);
+    const calls: string[] = [];
+    let kept: object = {};
+    await arrives(
+      consumer.run(async (message) => {
+        const { payload } = message;
+        calls.push(payload);
+        kept = message;
+        await way.of(message).run(
+          `INSERT INTO effects (id) VALUES ('${payload}')`,
+        );
+        if (payload === "fails") throw new Error("failed");
+        if (payload === "last") void consumer.cancel();
+      }, { inbox: way.inbox, onError: () => {}, onFailure: "reject" }),
+      "the end of the run",
+    );
+    assertEquals(calls, ["a", "fails", "b", "fails", "last"]);
+    const rows = await shop.query("SELECT id FROM effects ORDER BY id");
+    assertEquals(rows.map(({ id }) => id), ["a", "b", "last"]);
+    assertEquals(consumer.health().duplicates, 2);
+    const marks = await shop.query("SELECT key FROM dashi_inbox");
+    assertEquals(marks.length, 3);
+    await assertRejects(
+      () => Promise.resolve().then(() => way.inbox.transactionOf(kept)),
+      Error,
+      "at work",
+    );
+  },
+);
+
+testEachWay(
+  "a handler that goes on after its transaction is over has failed",
+  async ({ shop, way, client, isSqlite }) => {
+    await using connection = createConnection(`memory://${unique("inbox")}`);
+    const queue = new Queue<string>("orders");
+    await connection.send(queue, "a", { messageId: "a" });
+    const consumer = connection.consumer(queue);
+    const errors: Error[] = [];
+    await arrives(
+      consumer.run(async (message) => {
+        const { run } = way.of(message);
+        await run("INSERT INTO effects (id) VALUES ('a')");
+        if (message.attempt > 1) return void consumer.cancel();
+        await run(isSqlite ? "ROLLBACK" : "SELECT 1 / 0").catch(() => {});
+      }, {
+        inbox: way.inbox,
+        onError: (error) => errors.push(error),
+        retry: { attempts: 2, backoff: 0 },
+      }),
+      "the end of the run",
+    );
+    assertEquals(errors.length, 1);
+    if (client !== "postgres.js" && client !== "an adapter") {
+      assert(errors[0]?.message.includes("savepoint"), String(errors[0]));
+    }
+    assertEquals((await shop.query("SELECT id FROM effects")).length, 1);
+    const marks = await shop.query("SELECT key FROM dashi_inbox");
+    assertEquals(marks.length, 1);
+  },
+);
 
 for (const { name, reason, use } of DATABASES) {
   if (name === "sqlite") continue;
