@@ -1,7 +1,12 @@
 /** Starts a beanstalkd of the tests' own, on loopback only. */
 
-import { Program, startServer } from "./program.ts";
-import type { BrokerRow, LastingServer } from "./server.ts";
+import {
+  Program,
+  type ProgramServer,
+  serverOf,
+  startServer,
+} from "./program.ts";
+import type { BrokerRow } from "./server.ts";
 
 const BINARIES = [
   "/usr/bin/beanstalkd",
@@ -25,10 +30,8 @@ export const BEANSTALK: BrokerRow = {
 };
 
 /** A beanstalkd that a test may stop, kill and restart. */
-export interface Beanstalk extends LastingServer {
+export interface Beanstalk extends ProgramServer {
   readonly port: number;
-  /** Starts it again after `kill`. */
-  start(): Promise<void>;
 }
 
 /** Returns the path of the server if it is installed, else `undefined`. */
@@ -96,21 +99,8 @@ async function startOn(
     },
   });
   await program.start();
-  return {
+  return serverOf(program, { folder }, {
     url: `beanstalk://127.0.0.1:${port}`,
     port,
-    get pid() {
-      return program.pid;
-    },
-    start: () => program.start(),
-    async restart(signal = "SIGTERM") {
-      await program.end(signal);
-      await program.start();
-    },
-    kill: () => program.end("SIGKILL"),
-    async stop() {
-      await program.end("SIGTERM");
-      await Deno.remove(folder, { recursive: true }).catch(() => {});
-    },
-  };
+  });
 }

@@ -3,7 +3,7 @@
  * CouchDB's revisions and feed of changes, and nothing of its clustering.
  */
 
-import { Program, startServer } from "./program.ts";
+import { Program, serverOf, startServer } from "./program.ts";
 import { type BrokerRow, type LastingServer, run } from "./server.ts";
 
 const VERSION = "4.2.0";
@@ -169,23 +169,11 @@ async function startOn(
     },
   });
   await program.start();
-  return {
+  return serverOf(program, { folder, stopSignal: "SIGKILL" }, {
     url: `couchdb://${USER}:${PASSWORD}@127.0.0.1:${port}/dashi-tests`,
     httpUrl: `http://127.0.0.1:${port}`,
     authorization: `Basic ${btoa(`${USER}:${PASSWORD}`)}`,
-    get pid() {
-      return program.pid;
-    },
-    async restart(signal = "SIGTERM") {
-      await program.end(signal);
-      await program.start();
-    },
-    kill: () => program.end("SIGKILL"),
-    async stop() {
-      await program.end("SIGKILL");
-      await Deno.remove(folder, { recursive: true }).catch(() => {});
-    },
-  };
+  });
 }
 
 function fileOf(name: string, version: string, path: string): string {

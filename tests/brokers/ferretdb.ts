@@ -1,7 +1,7 @@
 /** Starts a FerretDB of the tests' own, on loopback only: a server of MongoDB's protocol that Kombu's client accepts, with capped collections. */
 
 import { cacheFolder, cachePath } from "../support/cache.ts";
-import { Program, startServer } from "./program.ts";
+import { Program, serverOf, startServer } from "./program.ts";
 import { type BrokerRow, run, type Server } from "./server.ts";
 
 const VERSION = "1.24.0";
@@ -112,12 +112,7 @@ async function startOn(port: number, folder: string): Promise<Server> {
   });
   await Deno.mkdir(`${folder}/data`);
   await program.start();
-  return {
+  return serverOf(program, { folder }, {
     url: `mongodb://127.0.0.1:${port}/dashi_interop`,
-    kill: () => program.end("SIGKILL"),
-    async stop() {
-      await program.end("SIGTERM");
-      await Deno.remove(folder, { recursive: true }).catch(() => {});
-    },
-  };
+  });
 }

@@ -1,7 +1,7 @@
 /** Starts a server of MongoDB's protocol of the tests' own, on loopback only: mongo-java-server, where there is no container of the real one. */
 
 import { cacheFolder, cachePath } from "../support/cache.ts";
-import { Program, startServer } from "./program.ts";
+import { Program, serverOf, startServer } from "./program.ts";
 import { type BrokerRow, type LastingServer, run } from "./server.ts";
 
 const ARTIFACT = "mongo-java-server-h2-backend";
@@ -157,20 +157,8 @@ async function startOn(
     },
   });
   await program.start();
-  return {
+  return serverOf(program, { folder }, {
     url: `mongodb://127.0.0.1:${port}/dashi`,
     port,
-    get pid() {
-      return program.pid;
-    },
-    async restart(signal = "SIGTERM") {
-      await program.end(signal);
-      await program.start();
-    },
-    kill: () => program.end("SIGKILL"),
-    async stop() {
-      await program.end("SIGTERM");
-      await Deno.remove(folder, { recursive: true }).catch(() => {});
-    },
-  };
+  });
 }

@@ -1,7 +1,7 @@
 /** Starts a NATS of the tests' own with JetStream, on loopback only. */
 
 import { cachePath } from "../support/cache.ts";
-import { Program, startServer } from "./program.ts";
+import { Program, serverOf, startServer } from "./program.ts";
 import { type BrokerRow, type LastingServer, run } from "./server.ts";
 
 const VERSION = "2.15.1";
@@ -96,19 +96,7 @@ ${config}`,
     },
   });
   await program.start();
-  return {
+  return serverOf(program, { folder, stopSignal: "SIGKILL" }, {
     url: `nats://127.0.0.1:${port}`,
-    get pid() {
-      return program.pid;
-    },
-    async restart(signal = "SIGTERM") {
-      await program.end(signal);
-      await program.start();
-    },
-    kill: () => program.end("SIGKILL"),
-    async stop() {
-      await program.end("SIGKILL");
-      await Deno.remove(folder, { recursive: true }).catch(() => {});
-    },
-  };
+  });
 }

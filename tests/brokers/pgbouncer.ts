@@ -1,6 +1,6 @@
 /** Starts a PgBouncer of the tests' own before a PostgreSQL, on loopback only. */
 
-import { Program, startServer } from "./program.ts";
+import { Program, serverOf, startServer } from "./program.ts";
 import { run, type Server } from "./server.ts";
 
 const PROGRAM = "/usr/sbin/pgbouncer";
@@ -63,12 +63,7 @@ server_round_robin = 1
     },
   });
   await program.start();
-  return {
+  return serverOf(program, { folder, stopSignal: "SIGINT" }, {
     url: `postgres://${username}@127.0.0.1:${port}/${database}`,
-    kill: () => program.end("SIGKILL"),
-    async stop() {
-      await program.end("SIGINT");
-      await Deno.remove(folder, { recursive: true }).catch(() => {});
-    },
-  };
+  });
 }

@@ -1,6 +1,6 @@
 /** Starts a PostgreSQL of the tests' own, on loopback only. */
 
-import { Program, StartError, startServer } from "./program.ts";
+import { Program, serverOf, StartError, startServer } from "./program.ts";
 import { type BrokerRow, type LastingServer, run } from "./server.ts";
 
 const [USER, DATABASE] = ["dashi", "dashi_tests"];
@@ -114,12 +114,9 @@ async function startOn(port: number, folder: string): Promise<LastingServer> {
   await program.start();
   const at = ["--host=127.0.0.1", `--port=${port}`, `--username=${USER}`];
   await run(`${bin}/createdb`, [...at, DATABASE]);
-  return {
+  return serverOf(program, { folder, stopSignal: "SIGINT" }, {
     url: `postgres://${USER}@127.0.0.1:${port}/${DATABASE}`,
-    get pid() {
-      return program.pid;
-    },
-    async restart(signal = "SIGTERM") {
+    async restart(signal: Deno.Signal = "SIGTERM") {
       // What SIGTERM begins waits for all who are connected.
       await program.end(signal === "SIGTERM" ? "SIGINT" : signal);
       for (let starts = 1;; starts++) {
@@ -134,10 +131,5 @@ async function startOn(port: number, folder: string): Promise<LastingServer> {
         await new Promise((resolve) => setTimeout(resolve, 100));
       }
     },
-    kill: () => program.end("SIGKILL"),
-    async stop() {
-      await program.end("SIGINT");
-      await Deno.remove(folder, { recursive: true }).catch(() => {});
-    },
-  };
+  });
 }

@@ -1,6 +1,7 @@
 /** A server that is a program of this machine: started, watched while it starts, and ended. */
 
 import { freePort } from "./ports.ts";
+import type { LastingServer } from "./server.ts";
 
 /** How many ports are tried. */
 const MAX_TRIES = 3;
@@ -178,4 +179,46 @@ export async function startServer<S>(
       if (!again || tries === MAX_TRIES) throw error;
     }
   }
+}
+
+/** A server that is one program of this machine. */
+export interface ProgramServer extends LastingServer {
+  /** Starts it again after `kill`. */
+  start(): Promise<void>;
+}
+
+/** The settings of a server of a program. */
+export interface ProgramServerSettings {
+  /** The folder of its data, which goes when the server is stopped. */
+  readonly folder: string;
+  /** How it is stopped for good. @default {"SIGTERM"} */
+  readonly stopSignal?: Deno.Signal | undefined;
+}
+
+/**
+ * Makes a server of a program that was started.
+ *
+ * @param more Its URL, and what this server has besides, or does otherwise.
+ */
+export function serverOf<M extends { readonly url: string }>(
+  program: Program,
+  { folder, stopSignal = "SIGTERM" }: ProgramServerSettings,
+  more: M,
+): ProgramServer & M {
+  const server = {
+    get pid() {
+      return program.pid;
+    },
+    start: () => program.start(),
+    async restart(signal: Deno.Signal = "SIGTERM") {
+      await program.end(signal);
+      await program.start();
+    },
+    kill: () => program.end("SIGKILL"),
+    async stop() {
+      await program.end(stopSignal);
+      await Deno.remove(folder, { recursive: true }).catch(() => {});
+    },
+  };
+  return Object.assign(server, more); // not spread, which would keep one `pid`
 }

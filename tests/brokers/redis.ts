@@ -1,13 +1,16 @@
 /** Starts a Redis of the tests' own, on loopback only. */
 
-import { Program, startServer } from "./program.ts";
-import type { BrokerRow, LastingServer } from "./server.ts";
+import {
+  Program,
+  type ProgramServer,
+  serverOf,
+  startServer,
+} from "./program.ts";
+import type { BrokerRow } from "./server.ts";
 
 /** A Redis that a test may stop, kill and restart. */
-export interface RedisServer extends LastingServer {
+export interface RedisServer extends ProgramServer {
   readonly port: number;
-  /** Starts it again after it was killed. */
-  start(): Promise<void>;
   /** Sends a command, and returns what the server says: a line, or a number's. */
   command(...parts: string[]): Promise<string>;
 }
@@ -95,24 +98,11 @@ async function startOn(
   const userinfo = password === undefined
     ? ""
     : `:${encodeURIComponent(password)}@`;
-  return {
+  return serverOf(program, { folder }, {
     url: `redis://${userinfo}127.0.0.1:${port}/0`,
     port,
-    get pid() {
-      return program.pid;
-    },
-    start: () => program.start(),
-    async restart(signal = "SIGTERM") {
-      await program.end(signal);
-      await program.start();
-    },
-    kill: () => program.end("SIGKILL"),
-    command: (...parts) => command(port, parts, password),
-    async stop() {
-      await program.end("SIGTERM");
-      await Deno.remove(folder, { recursive: true }).catch(() => {});
-    },
-  };
+    command: (...parts: string[]) => command(port, parts, password),
+  });
 }
 
 async function command(

@@ -1,7 +1,7 @@
 /** Starts fauxqs, a stand-in for SQS and SNS, on loopback only. */
 
 import manifest from "../../deno.json" with { type: "json" };
-import { Program, startServer } from "./program.ts";
+import { Program, serverOf, startServer } from "./program.ts";
 import type { BrokerRow, LastingServer } from "./server.ts";
 
 /** SQS and SNS. */
@@ -57,19 +57,7 @@ async function startOn(
   });
   await Deno.mkdir(`${folder}/data`);
   await program.start();
-  return {
+  return serverOf(program, { folder }, {
     url: `sqs://key:secret@127.0.0.1:${port}`,
-    get pid() {
-      return program.pid;
-    },
-    async restart(signal = "SIGTERM") {
-      await program.end(signal);
-      await program.start();
-    },
-    kill: () => program.end("SIGKILL"),
-    async stop() {
-      await program.end("SIGTERM");
-      await Deno.remove(folder, { recursive: true }).catch(() => {});
-    },
-  };
+  });
 }
