@@ -169,6 +169,18 @@ export function queueTraits(arguments_: FieldTable): QueueTraits {
 }
 
 /**
+ * Says whether a queue has a limit of length.
+ *
+ * @param traits The traits of the queue.
+ * @returns Whether it has.
+ */
+export function hasLimit(
+  { maxLength, maxBytes }: Pick<QueueTraits, "maxLength" | "maxBytes">,
+): boolean {
+  return maxLength !== undefined || maxBytes !== undefined;
+}
+
+/**
  * Shows a value in an error.
  *
  * @param value The value.

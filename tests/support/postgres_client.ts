@@ -1,4 +1,7 @@
 import { Client } from "pg";
+import { createConnection } from "@dashi/mq";
+import { nativeClient } from "@dashi/mq/postgres";
+import { unique } from "../conformance/support.ts";
 
 const url = Deno.env.get("DASHI_TEST_POSTGRES_URL");
 const reason = Deno.env.get("DASHI_TEST_POSTGRES_REASON") ??
@@ -42,5 +45,20 @@ export async function withClient<T>(
     return await use(client);
   } finally {
     await client.end();
+  }
+}
+
+/** The URL of a schema that nobody else uses, which goes in the end. */
+export async function withSchema(
+  url: string,
+  run: (url: string, schema: string) => Promise<void>,
+): Promise<void> {
+  const schema = unique("schema").replaceAll("-", "_");
+  try {
+    await run(`${url}?schema=${schema}`, schema);
+  } finally {
+    await using connection = createConnection(url);
+    const native = await connection.native(nativeClient);
+    await native.query(`DROP SCHEMA IF EXISTS ${schema} CASCADE`);
   }
 }

@@ -95,7 +95,7 @@ export class PostgresDatabase implements Sql {
     const client = this.#client;
     const { rows: [found] } = await client.query(
       "SELECT to_regclass($1) AS last",
-      [`${schema}.outbox`],
+      [`${schema}.sizes`],
     );
     if (found?.last === null) await this.#makeTables();
     await checkLayout(new Transaction(this.#parts));

@@ -17,7 +17,8 @@
  * - Each connection is two of the server's: one for transactions, one that listens. What it
  *   does in one turn of the event loop is one transaction.
  * - Takes of several processes do not wait for each other (`FOR UPDATE SKIP LOCKED`). Those
- *   of an ordered queue do, and so do publishes to a queue with a limit of length.
+ *   of an ordered queue do, and so do publishes to a queue with a limit of length, whose
+ *   size is kept, not counted.
  * - Waiting consumers hear of what is put by `NOTIFY`. Behind
  *   PgBouncer, in any of its modes, they look by themselves, and nothing is prepared.
  * - Publishes and acks wait for the server's disk. Takes alone do not.

@@ -4,6 +4,7 @@ import type {
   Draft,
   Place,
   Row,
+  SizeNote,
   Tx,
   Value,
 } from "../sql/port.ts";
@@ -66,6 +67,7 @@ export interface Beginning {
 export class Transaction implements Tx {
   readonly news: Set<number> = new Set<number>();
   soonest: number = Infinity;
+  readonly sizes: Map<number, SizeNote> = new Map<number, SizeNote>();
   readonly onFailed: (() => void)[] = [];
   readonly #client: PostgresClient;
   readonly #texts: Texts;

@@ -1,12 +1,12 @@
 import { Ring } from "../../async/ring.ts";
 import { MessagingError } from "../../model/errors.ts";
 import type { QueueRecord } from "../../virtual/topology.ts";
-import type { QueueTraits } from "../../virtual/queue_arguments.ts";
+import { hasLimit, type QueueTraits } from "../../virtual/queue_arguments.ts";
 import type { TopologyView } from "../store/store.ts";
 import { digest } from "./client.ts";
 import { type Context, versionArguments } from "./context.ts";
 import { replyError } from "./errors.ts";
-import { hasLimit, limitsOf } from "./limits.ts";
+import { limitsOf } from "./limits.ts";
 import { decode, type RedisArgument } from "./reply.ts";
 import { Listeners, readLives } from "./listeners.ts";
 import { expiringBy, isNamed, marked, readStored } from "./stored.ts";

@@ -17,13 +17,3 @@ export function limitsOf(
 ): readonly (string | number)[] {
   return [maxLength ?? "", maxBytes ?? "", refuses ? 1 : 0];
 }
-
-/**
- * Says whether a queue has a limit of length.
- *
- * @param traits The traits of the queue.
- * @returns Whether it has.
- */
-export function hasLimit({ maxLength, maxBytes }: QueueTraits): boolean {
-  return maxLength !== undefined || maxBytes !== undefined;
-}

@@ -1,11 +1,12 @@
 import { Limits } from "../../async/limits.ts";
+import { hasLimit } from "../../virtual/queue_arguments.ts";
 import type { EnvelopeWriter } from "../store/envelope.ts";
 import { STALE } from "../store/store.ts";
 import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
 import { notAnswered } from "../connection_errors.ts";
 import { channelsOf, dueName } from "./announcing.ts";
 import { type Context, versionArguments } from "./context.ts";
-import { hasLimit, limitsOf, NO_TRAITS } from "./limits.ts";
+import { limitsOf, NO_TRAITS } from "./limits.ts";
 import type { PutterHost } from "./batch.ts";
 import type { Predecessors } from "./predecessors.ts";
 import { decode, type RedisArgument, type RedisReply } from "./reply.ts";

@@ -18,6 +18,7 @@ import { beat, findDead, forgetLate, forgetOwner } from "./owners.ts";
 import type { Place, Row, Tx, Value } from "./port.ts";
 import { putLast } from "./ripening.ts";
 import { ASIDE, DELAYED } from "./schema.ts";
+import { addUpSizes } from "./sizes.ts";
 import type { NumberedQueue, Planned, SqlTables } from "./tables.ts";
 
 /** What the seldom verbs need of a connection. */
@@ -106,6 +107,7 @@ export class Admin {
     const wasDead = await beat(tx, owner, now + ttl);
     await forgetLate(tx, now);
     await forgetOver(tx, now);
+    await addUpSizes(tx);
     await this.#parts.tables.sweep(tx);
     const dead = await findDead(tx, now, ttl);
     return wasDead ? [owner, ...dead] : dead;
@@ -256,8 +258,11 @@ export class Admin {
     for (const handle of handles ?? []) {
       rows.push(...await find(" AND id = ?", Number(handle)));
     }
-    for (const row of rows) await putLast(tx, row, queue.traits.ordered);
-    return rows.length;
+    let count = 0;
+    for (const row of rows) {
+      if (await putLast(tx, row, queue.traits.ordered)) count++;
+    }
+    return count;
   });
 
   async #find(tx: Tx, name: string): Promise<NumberedQueue | undefined> {

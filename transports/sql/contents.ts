@@ -1,8 +1,9 @@
 import type { QueueDeclaration } from "../../model/queue.ts";
-import { queueTraits } from "../../virtual/queue_arguments.ts";
+import { hasLimit, queueTraits } from "../../virtual/queue_arguments.ts";
 import type { StoredCounts } from "../store/store.ts";
 import type { Place, Row, Tx } from "./port.ts";
 import { ASIDE, DELAYED, HELD, READY } from "./schema.ts";
+import { forgetSize, keepSize } from "./sizes.ts";
 
 /** Which messages may be delivered: not those whose time is over. */
 const IN_TIME = `(expires_at IS NULL OR expires_at > ?)`;
@@ -13,15 +14,18 @@ export async function makeQueue(
   { name, arguments: declared }: QueueDeclaration,
   now: number,
 ): Promise<number> {
+  const traits = queueTraits(declared);
   const [row] = await tx.rows(
     `INSERT INTO dashi.queues (name, used_at, expires) VALUES (?, ?, ?)
       ON CONFLICT (name) DO UPDATE SET used_at = excluded.used_at
       RETURNING id`,
     name,
     now,
-    queueTraits(declared).expires ?? null,
+    traits.expires ?? null,
   );
-  return Number(row?.id);
+  const number = Number(row?.id);
+  if (hasLimit(traits)) await keepSize(tx, number);
+  return number;
 }
 
 /** Deletes all that is in a queue, and the queue's number; returns how many messages were ready. */
@@ -35,6 +39,8 @@ export async function deleteQueue(
     await empty(tx, state, queue);
   }
   await tx.run("DELETE FROM dashi.lanes WHERE queue = ?", queue);
+  await tx.run("DELETE FROM dashi.sizes WHERE queue = ?", queue);
+  tx.sizes.delete(queue);
   await tx.run("DELETE FROM dashi.queues WHERE id = ?", queue);
   return ready;
 }
@@ -84,9 +90,12 @@ export async function purge(
   queue: number,
   now: number,
 ): Promise<number> {
+  // Who puts into a queue with a limit counts meanwhile.
+  await tx.lock(`queue ${queue}`);
   const ready = await countReady(tx, queue, now);
   await empty(tx, READY, queue);
   await empty(tx, DELAYED, queue, now);
+  await forgetSize(tx, queue);
   return ready;
 }
 
@@ -113,11 +122,11 @@ export async function countReady(
   queue: number,
   now: number,
 ): Promise<number> {
-  return (await sizeOf(tx, queue, now)).count;
+  return (await readyOf(tx, queue, now)).count;
 }
 
 /** Counts the messages of a queue that may be delivered now, and the bytes of their bodies. */
-export async function sizeOf(
+async function readyOf(
   tx: Tx,
   queue: number,
   now: number,
@@ -162,7 +171,7 @@ export async function look(
     queue,
     now,
   );
-  const { count, bytes, first } = await sizeOf(tx, queue, now);
+  const { count, bytes, first } = await readyOf(tx, queue, now);
   return {
     ready: count,
     delayed: sum("count", later),

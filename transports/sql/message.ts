@@ -6,6 +6,7 @@ import {
 import { DecodeError, EncodeError } from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import type { Publishing } from "../../model/message.ts";
+import { hasLimit, type QueueTraits } from "../../virtual/queue_arguments.ts";
 import { readHeaders } from "../store/envelope.ts";
 import type { Malformed, Reservation } from "../store/store.ts";
 import type { Place, Row } from "./port.ts";
@@ -121,6 +122,8 @@ export class SqlReservation implements Reservation {
   readonly expired: boolean;
   readonly timeLeft: number | undefined;
   readonly keepsPlace: boolean;
+  /** Whether its queue has a limit of length. */
+  readonly isCounted: boolean;
   /** When its time to live is over, ms since 1970. */
   readonly expiresAt: number;
   /** Whether it is settled: what comes then is too late. */
@@ -131,9 +134,10 @@ export class SqlReservation implements Reservation {
     queue: string,
     row: Row,
     holder: number,
-    { expired, ordered, now }: {
+    { expired, traits, now }: {
       readonly expired: boolean;
-      readonly ordered: boolean;
+      /** Of its queue. */
+      readonly traits: QueueTraits;
       /** When it was taken, ms since 1970. */
       readonly now: number;
     },
@@ -144,7 +148,8 @@ export class SqlReservation implements Reservation {
     this.message = messageOf(row);
     this.deliveryCount = Number(row.deliveries);
     this.expired = expired;
-    this.keepsPlace = ordered;
+    this.keepsPlace = traits.ordered;
+    this.isCounted = hasLimit(traits);
     const { expires_at: expiresAt } = row;
     this.expiresAt = typeof expiresAt === "number" ? expiresAt : Infinity;
     this.timeLeft = this.expiresAt === Infinity
@@ -158,6 +163,11 @@ export class SqlReservation implements Reservation {
 
   get takesHeaders(): boolean {
     return this.keepsPlace;
+  }
+
+  /** Bytes of the body. */
+  get size(): number {
+    return this.message.body.length;
   }
 
   get redelivered(): boolean {

@@ -1,6 +1,7 @@
 import { setFree } from "./lanes.ts";
 import type { Tx } from "./port.ts";
 import { HELD, READY } from "./schema.ts";
+import { noteSize } from "./sizes.ts";
 
 /** Gives somebody a number, under which he takes messages. */
 export async function addHolder(
@@ -36,27 +37,24 @@ export async function forgetLate(tx: Tx, now: number): Promise<void> {
 
 /** Gives back what somebody held, as delivered before. */
 export async function forgetHolder(tx: Tx, holder: number): Promise<void> {
-  const lanes = await tx.rows(
-    `SELECT DISTINCT queue, rank FROM dashi.places
-      WHERE state = ? AND holder = ?`,
-    HELD,
-    holder,
-  );
-  await tx.run(
+  const rows = await tx.rows(
     `UPDATE dashi.places
       SET state = ?, holder = NULL, deliveries = deliveries + 1
-      WHERE state = ? AND holder = ?`,
+      WHERE state = ? AND holder = ? RETURNING queue, rank, size`,
     READY,
     HELD,
     holder,
   );
-  for (const { queue, rank } of lanes) {
+  const lanes = new Map<number, number>();
+  for (const { queue, rank, size } of rows) {
     tx.news.add(Number(queue));
-    if (Number(rank) > 0) await setFree(tx, Number(queue), Number(rank));
+    noteSize(tx, Number(queue), 1, Number(size));
+    if (Number(rank) > 0) lanes.set(Number(rank), Number(queue));
   }
+  for (const [lane, queue] of lanes) await setFree(tx, queue, lane);
   await tx.run("DELETE FROM dashi.holders WHERE id = ?", holder);
   // Some of them may have expired.
-  if (lanes.length > 0) tx.soonest = 0;
+  if (rows.length > 0) tx.soonest = 0;
 }
 
 /** Says that an owner is alive; says whether it had been taken for dead. */

@@ -48,6 +48,21 @@ export interface Claim {
   readonly isFlat: boolean;
 }
 
+/** How many messages of a queue may be taken, and the bytes of their bodies. */
+export interface Size {
+  readonly count: number;
+  readonly bytes: number;
+}
+
+/** What a transaction knows of the size of a queue. */
+export interface SizeNote {
+  /** As it was read; `undefined`: it was not. */
+  read: Size | undefined;
+  /** By so much it has grown since, which is not written yet. */
+  count: number;
+  bytes: number;
+}
+
 /** What a take has found. */
 export interface Claimed {
   readonly rows: readonly Row[];
@@ -66,6 +81,8 @@ export interface Tx {
   readonly news: Set<number>;
   /** The first moment at which time alone brings something, as far as this transaction knows; ms since 1970. */
   soonest: number;
+  /** By the number of a queue; written when the transaction ends, for queues that have a limit. */
+  readonly sizes: Map<number, SizeNote>;
   /** Called where the transaction fails. */
   readonly onFailed: (() => void)[];
   /** Reads rows. */

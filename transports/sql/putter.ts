@@ -1,21 +1,22 @@
 import { UnsupportedError } from "../../model/errors.ts";
 import { keyOf } from "../../virtual/message_key.ts";
+import { hasLimit } from "../../virtual/queue_arguments.ts";
 import {
   DUPLICATE,
   LOST,
   PUT,
   type PutOptions,
   type PutResult,
-  type Reservation,
   STALE,
   type StoreItem,
 } from "../store/store.ts";
-import { sizeOf } from "./contents.ts";
 import { laneOf } from "./lanes.ts";
+import type { SqlReservation } from "./message.ts";
 import { findMark, leaveMark } from "./once.ts";
 import type { CallersTx, Draft, Tx } from "./port.ts";
 import { ripen } from "./ripening.ts";
 import { DELAYED, READY } from "./schema.ts";
+import { noteSize, sizeOf } from "./sizes.ts";
 import type { Settlements } from "./settlements.ts";
 import type { NumberedQueue, SqlTables } from "./tables.ts";
 import type { Taker } from "./taker.ts";
@@ -132,45 +133,73 @@ export class Putter {
       const token = await findMark(tx, mark, now);
       if (token !== undefined) return token === mark.token ? PUT : DUPLICATE;
     }
+    const displaced: SqlReservation[] = [];
+    /** What has expired, and was taken to make room, goes back. */
+    const refuse = async (result: PutResult) => {
+      const back = {
+        reservations: displaced,
+        options: undefined,
+        isUnseen: true,
+      };
+      await settlements.release(tx, [back]);
+      return result;
+    };
     for (const { queue: name } of items) {
       const queue = tables.queue(name);
-      if (isLimited(queue)) await tx.lock(`queue ${queue?.number}`);
+      if (!isLimited(queue)) continue;
+      await tx.lock(`queue ${queue.number}`);
+      const { ordered } = queue.traits;
+      while (await ripen(tx, queue.number, { now, ordered }));
     }
     for (const { queue: name, message } of items) {
       const queue = tables.queue(name);
       if (queue?.traits.refuses !== true) continue;
-      if (await this.#exceeds(tx, queue, 1, message.body.length)) return FULL;
+      const { length } = message.body;
+      if (!await this.#makesRoom(tx, queue, displaced, 1, length)) {
+        return await refuse(FULL);
+      }
     }
     if (instead !== undefined) {
       const [lost] = await settlements.removeAll(tx, [instead]);
-      if (lost !== undefined) return LOST;
+      if (lost !== undefined) return await refuse(LOST);
     }
     if (mark !== undefined) await leaveMark(tx, mark, now);
-    const displaced: Reservation[] = [];
     for (const each of this.#drafts(tx, call, now)) {
       const draft = each.lane === undefined
         ? each
         : await this.#inLane(tx, each);
       await tx.append([draft]);
       const queue = tables.numbered(draft.queue);
-      if (queue !== undefined) displaced.push(...await this.#cut(tx, queue));
+      if (draft.state !== READY || !isLimited(queue)) continue;
+      noteSize(tx, draft.queue, 1, draft.size);
+      while (!await this.#makesRoom(tx, queue, displaced)) {
+        // The first goes first.
+        const taken = await this.#parts.taker.takeFrom(tx, queue, 1);
+        if (taken.length === 0) break;
+        displaced.push(...taken);
+      }
     }
     return displaced.length === 0 ? PUT : { type: "put", displaced };
   }
 
-  /** Takes what is too much, the first first. */
-  async #cut(
+  /** Says whether there is room for so much more; takes what has expired where there is none. */
+  async #makesRoom(
     tx: Tx,
     queue: NumberedQueue,
-  ): Promise<readonly Reservation[]> {
-    const displaced: Reservation[] = [];
-    if (!isLimited(queue)) return displaced;
-    while (await this.#exceeds(tx, queue, 0, 0)) {
-      const taken = await this.#parts.taker.takeFrom(tx, queue, 1);
-      if (taken.length === 0) break;
-      displaced.push(...taken);
+    displaced: SqlReservation[],
+    more = 0,
+    moreBytes = 0,
+  ): Promise<boolean> {
+    const { maxLength = Infinity, maxBytes = Infinity } = queue.traits;
+    for (;;) {
+      const before = await sizeOf(tx, queue.number);
+      if (
+        before.count + more <= maxLength && before.bytes + moreBytes <= maxBytes
+      ) return true;
+      displaced.push(...await this.#parts.taker.takeExpiredOf(tx, queue));
+      const after = await sizeOf(tx, queue.number);
+      if (after.count === before.count) return false;
     }
-    return displaced;
   }
 
   /** Behind those that came before, in a transaction or with a delay, and have found no lane yet. */
@@ -178,17 +207,6 @@ export class Putter {
     await ripen(tx, draft.queue, { now: this.#parts.now(), ordered: true });
     const rank = await laneOf(tx, draft.queue, draft.lane?.key);
     return { ...draft, rank, home: rank };
-  }
-
-  async #exceeds(
-    tx: Tx,
-    { number, traits }: NumberedQueue,
-    more: number,
-    moreBytes: number,
-  ): Promise<boolean> {
-    const { count, bytes } = await sizeOf(tx, number, this.#parts.now());
-    return count + more > (traits.maxLength ?? Infinity) ||
-      bytes + moreBytes > (traits.maxBytes ?? Infinity);
   }
 
   #drafts(
@@ -242,9 +260,10 @@ function noLimits(queue: string): UnsupportedError {
   );
 }
 
-function isLimited(queue: NumberedQueue | undefined): boolean {
-  return queue?.traits.maxLength !== undefined ||
-    queue?.traits.maxBytes !== undefined;
+function isLimited(
+  queue: NumberedQueue | undefined,
+): queue is NumberedQueue {
+  return queue !== undefined && hasLimit(queue.traits);
 }
 
 /** A draft for an ordered queue, whose lane is yet to be found. */

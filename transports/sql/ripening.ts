@@ -3,16 +3,22 @@ import { laneOf, setFree } from "./lanes.ts";
 import { placeOf } from "./message.ts";
 import type { Row, Tx, Value } from "./port.ts";
 import { DELAYED, READY } from "./schema.ts";
+import { noteSize } from "./sizes.ts";
 
 /** So many become ready in one transaction. */
 const PAGE = 1000;
 
-/** Makes the messages of a queue ready whose time has come: behind those that are, in the order of their moments. */
+/**
+ * Makes the messages of a queue ready whose time has come: behind those that are, in the
+ * order of their moments.
+ *
+ * @returns Whether there may be more of them.
+ */
 export async function ripen(
   tx: Tx,
   queue: number,
   { now, ordered }: { readonly now: number; readonly ordered: boolean },
-): Promise<void> {
+): Promise<boolean> {
   const due = await tx.rows(
     `SELECT * FROM dashi.places WHERE state = ? AND queue = ? AND rank <= ?
       ORDER BY rank, id LIMIT ${PAGE} FOR NOBODY ELSE`,
@@ -24,15 +30,16 @@ export async function ripen(
     if (Number(row.home) > 0) await comeBack(tx, row);
     else await putLast(tx, row, ordered);
   }
+  return due.length === PAGE;
 }
 
 /** A message that waited for another attempt is the first of its key again. */
 async function comeBack(
   tx: Tx,
-  { queue, rank, id, key }: Row,
+  { queue, rank, id, key, size }: Row,
 ): Promise<void> {
   const lane = await laneOf(tx, Number(queue), textOf(key));
-  await tx.run(
+  const changed = await tx.run(
     `UPDATE dashi.places SET state = ?, rank = ?, home = ?
       WHERE state = ? AND queue = ? AND rank = ? AND id = ?`,
     READY,
@@ -43,21 +50,27 @@ async function comeBack(
     rank ?? 0,
     id ?? 0,
   );
+  if (changed > 0) noteSize(tx, Number(queue), 1, Number(size));
   await setFree(tx, Number(queue), lane, { waited: true });
 }
 
-/** Moves a message to the end of its queue: it has another number then. */
+/**
+ * Moves a message to the end of its queue: it has another number then.
+ *
+ * @returns Whether it was still there.
+ */
 export async function putLast(
   tx: Tx,
   row: Row,
   ordered: boolean,
-): Promise<void> {
+): Promise<boolean> {
   const [message] = await tx.rows(
     "SELECT head, body FROM dashi.messages WHERE id = ?",
     row.id ?? 0,
   );
   const { state = 0, queue = 0, key, body } = { ...row, ...message };
-  await removeOne(tx, Number(state), placeOf(row));
+  const wasThere = await removeOne(tx, Number(state), placeOf(row));
+  if (!wasThere || message === undefined) return false;
   const home = ordered
     ? await laneOf(tx, Number(queue), textOf(key))
     : Number(row.home);
@@ -72,10 +85,12 @@ export async function putLast(
     deliveries: Number(row.deliveries),
     putAt: Number(row.put_at),
     size: Number(row.size),
-    head: String(message?.head),
+    head: String(message.head),
     body: body instanceof Uint8Array ? body : new Uint8Array(),
   }]);
+  noteSize(tx, Number(queue), 1, Number(row.size));
   tx.news.add(Number(queue));
+  return true;
 }
 
 function textOf(value: Value | undefined): string | undefined {

@@ -38,6 +38,7 @@ export interface Types {
  * | `messages` | what was published: written once, removed once |
  * | `places` | where a message is: a small row, which is all that changes when it is taken |
  * | `lanes` | the keys of ordered queues: whose turn it is, and whether a message is out |
+ * | `sizes` | of queues with a limit of length: how much may be taken, as a row that tells the whole, and rows that tell by how much it changed |
  * | `holders` | who takes messages, and until when what it took is its own |
  * | `owners` | the sessions that are alive |
  * | `outbox`, `relays` | messages to be published elsewhere, and who does that |
@@ -74,6 +75,10 @@ export function statementsOf(
       id ${serial}, queue ${number} NOT NULL, key TEXT NOT NULL,
       turn ${number} NOT NULL, busy ${number} NOT NULL, UNIQUE (queue, key))`,
     `CREATE INDEX IF NOT EXISTS dashi_lanes_turn ON dashi.lanes (queue, turn)`,
+    `CREATE TABLE IF NOT EXISTS dashi.sizes (
+      id ${serial}, queue ${number} NOT NULL, whole ${number} NOT NULL,
+      messages ${number}, bytes ${number})`,
+    `CREATE INDEX IF NOT EXISTS dashi_sizes_of ON dashi.sizes (queue)`,
     `CREATE TABLE IF NOT EXISTS dashi.holders (
       id ${serial}, owner TEXT NOT NULL, until ${number} NOT NULL)`,
     `CREATE TABLE IF NOT EXISTS dashi.owners (

@@ -5,6 +5,7 @@ import { keepWaiting, setFree } from "./lanes.ts";
 import { HeadWriter, SqlReservation } from "./message.ts";
 import type { Tx } from "./port.ts";
 import { ASIDE, DELAYED, HELD, READY } from "./schema.ts";
+import { noteSize } from "./sizes.ts";
 
 /** Messages that go back, and how. */
 export interface Releasing {
@@ -126,6 +127,7 @@ export class Settlements {
       tx.soonest = Math.min(tx.soonest, dueAt);
     } else {
       await leaveLane(tx, held);
+      if (held.isCounted) noteSize(tx, place.queue, 1, held.size);
       tx.news.add(place.queue);
     }
     return true;

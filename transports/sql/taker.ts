@@ -1,3 +1,4 @@
+import { hasLimit } from "../../virtual/queue_arguments.ts";
 import type { Reserved, ReserveWant } from "../store/store.ts";
 import { removeOne } from "./contents.ts";
 import type { Holder } from "./holder.ts";
@@ -6,7 +7,8 @@ import { placeOf, SqlReservation } from "./message.ts";
 import { forgetLate } from "./owners.ts";
 import type { Row, Tx } from "./port.ts";
 import { ripen } from "./ripening.ts";
-import { HELD } from "./schema.ts";
+import { HELD, READY } from "./schema.ts";
+import { noteSize } from "./sizes.ts";
 import type { NumberedQueue, SqlTables } from "./tables.ts";
 import { DUE, EXPIRED, LATE, UNKNOWN } from "./todo.ts";
 
@@ -88,11 +90,25 @@ export class Taker {
       const more = await tx.claim(claim(limit - rows.length));
       rows = [...rows, ...more.rows];
     }
-    return rows.map((row) => this.#reservation(queue, row, false));
+    const taken = rows.map((row) => this.#reservation(queue, row, false));
+    if (hasLimit(queue.traits)) {
+      for (const each of taken) noteSize(tx, queue.number, -1, -each.size);
+    }
+    return taken;
   }
 
-  /** Takes what has expired, where it goes somewhere; the rest of it is removed. */
-  async #takeExpired(tx: Tx): Promise<SqlReservation[]> {
+  /** Takes what has expired of one queue. */
+  async takeExpiredOf(
+    tx: Tx,
+    { number }: NumberedQueue,
+  ): Promise<readonly SqlReservation[]> {
+    await this.#parts.holder.refresh(tx);
+    await this.#parts.holder.ensure(tx);
+    return await this.#takeExpired(tx, number);
+  }
+
+  /** Takes what has expired, of one queue or of all, where it goes somewhere; the rest of it is removed. */
+  async #takeExpired(tx: Tx, only?: number): Promise<SqlReservation[]> {
     const { tables, now, holder } = this.#parts;
     const rows = await tx.rows(
       `SELECT * FROM dashi.places
@@ -106,9 +122,10 @@ export class Taker {
       const queue = tables.numbered(Number(row.queue));
       const place = placeOf(row);
       if (queue?.traits.deadLetterExchange === undefined) {
-        await removeOne(tx, Number(row.state), place);
+        if (await removeOne(tx, Number(row.state), place)) leaves(tx, row);
         continue;
       }
+      if (only !== undefined && only !== queue.number) continue;
       const changed = await tx.run(
         `UPDATE dashi.places SET state = ${HELD}, rank = home, holder = ?
           WHERE state = ? AND queue = ? AND rank = ? AND id = ?
@@ -124,6 +141,7 @@ export class Taker {
         place.id,
       );
       if (changed === 0 || message === undefined) continue;
+      leaves(tx, row);
       const whole = { ...row, ...message, rank: row.home ?? 0 };
       taken.push(this.#reservation(queue, whole, true));
     }
@@ -131,15 +149,19 @@ export class Taker {
   }
 
   #reservation(
-    { name, traits: { ordered } }: NumberedQueue,
+    { name, traits }: NumberedQueue,
     row: Row,
     expired: boolean,
   ): SqlReservation {
     const holder = this.#parts.holder.number;
     return new SqlReservation(name, row, holder, {
       expired,
-      ordered,
+      traits,
       now: this.#parts.now(),
     });
   }
+}
+
+function leaves(tx: Tx, { state, queue, size }: Row): void {
+  if (state === READY) noteSize(tx, Number(queue), -1, -Number(size));
 }

@@ -4,6 +4,7 @@ import { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { endedMeanwhile, notAnswered } from "../connection_errors.ts";
 import type { Sql, Tx } from "./port.ts";
+import { writeSizes } from "./sizes.ts";
 
 /**
  * Does calls that stand one after another, in one go: a result for each, in order. It may
@@ -56,7 +57,11 @@ export class Works {
       late: ({ action }) => notAnswered(action, "unknown", "the database"),
       heedsDeadline: false,
       send: (jobs) =>
-        sql.transact((tx) => doAll(tx, jobs), {
+        sql.transact(async (tx) => {
+          const results = await doAll(tx, jobs);
+          await writeSizes(tx);
+          return results;
+        }, {
           lazy: jobs.every(({ more }) => more.lazy),
           alone: jobs.some(({ more }) => more.alone?.()),
         }),

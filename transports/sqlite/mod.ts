@@ -27,7 +27,8 @@
  * - A call blocks the event loop while SQLite works: some ten microseconds for each message,
  *   and a transaction's wait for the disk.
  * - A lease is a row for each connection, renewed however long a handler works.
- * - A limit of length counts the queue's messages at each publish.
+ * - The size of a queue with a limit of length is kept, not counted: a publish to one that is
+ *   full costs as much, however long it is.
  * - The file does not shrink by itself: pages that are free are used again.
  * - Time is the machine's clock. Not for network file systems: SQLite's journal of writes
  *   needs memory that all processes share.

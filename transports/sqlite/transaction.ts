@@ -6,6 +6,7 @@ import type {
   Draft,
   Place,
   Row,
+  SizeNote,
   Tx,
   Value,
 } from "../sql/port.ts";
@@ -17,6 +18,7 @@ import type { SqliteClient } from "./client.ts";
 export class Transaction implements Tx, CallersTx {
   news: Set<number> = new Set<number>();
   soonest: number = Infinity;
+  sizes: Map<number, SizeNote> = new Map<number, SizeNote>();
   onFailed: (() => void)[] = [];
   readonly #client: SqliteClient;
   readonly #texts = new Map<string, string>();
@@ -30,6 +32,7 @@ export class Transaction implements Tx, CallersTx {
   begin(): this {
     this.news = new Set();
     this.soonest = Infinity;
+    this.sizes = new Map();
     this.onFailed = [];
     return this;
   }

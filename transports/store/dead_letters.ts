@@ -107,13 +107,14 @@ export class DeadLetters {
     options?: CallOptions,
   ): Promise<void> {
     for (const reservation of reservations) {
+      const reason = reservation.expired ? "expired" : why;
       try {
-        await this.move(reservation, why, options);
+        await this.move(reservation, reason, options);
       } catch (error) {
         if (isLeaseLost(error)) continue;
         this.#leftovers.add(
           reservation,
-          (limits) => this.move(reservation, why, limits),
+          (limits) => this.move(reservation, reason, limits),
         );
       }
     }

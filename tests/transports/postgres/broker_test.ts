@@ -2,24 +2,9 @@ import { assert, assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
 import { nativeClient } from "@dashi/mq/postgres";
 import { rejectsWith, unique } from "../../conformance/support.ts";
-import { test } from "../../support/postgres_client.ts";
+import { test, withSchema } from "../../support/postgres_client.ts";
 import { killProcesses } from "../../support/process_kills.ts";
 import { Proxy } from "../../support/proxy.ts";
-
-/** The URL of a schema that nobody else uses, which goes in the end. */
-async function withSchema(
-  url: string,
-  run: (url: string, schema: string) => Promise<void>,
-): Promise<void> {
-  const schema = unique("schema").replaceAll("-", "_");
-  try {
-    await run(`${url}?schema=${schema}`, schema);
-  } finally {
-    await using connection = createConnection(url);
-    const native = await connection.native(nativeClient);
-    await native.query(`DROP SCHEMA IF EXISTS ${schema} CASCADE`);
-  }
-}
 
 test(
   "producers and consumers are killed: all that was confirmed arrives, and only what was in hand comes again (rows 3, 6)",

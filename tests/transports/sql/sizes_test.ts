@@ -1,0 +1,266 @@
+/** The size of a queue with a limit of length is kept, not counted: on PostgreSQL and SQLite. */
+
+import { assert, assertEquals } from "@std/assert";
+import { type Connection, createConnection, Queue } from "@dashi/mq";
+import { nativeClient as postgresClient } from "@dashi/mq/postgres";
+import { nativeClient as sqliteClient } from "@dashi/mq/sqlite";
+import { arrives, unique, until } from "../../conformance/support.ts";
+import { test as postgres, withSchema } from "../../support/postgres_client.ts";
+
+type Rows = readonly Readonly<Record<string, unknown>>[];
+
+/** A database of the tests, and how its tables are read. */
+interface Place {
+  readonly url: string;
+  rows(connection: Connection, sql: string): Promise<Rows>;
+}
+
+function onBoth(name: string, run: (place: Place) => Promise<void>): void {
+  Deno.test(`sqlite: ${name}`, async () => {
+    const folder = await Deno.makeTempDir({ prefix: "dashi-sizes-" });
+    try {
+      await run({
+        url: `sqlite:${folder}/sizes.db`,
+        async rows(connection, sql) {
+          const native = await connection.native(sqliteClient);
+          return native.prepare(sql.replaceAll("dashi.", "dashi_"))
+            .all() as Rows;
+        },
+      });
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  });
+  postgres(name, (url) =>
+    run({
+      url,
+      async rows(connection, sql) {
+        const native = await connection.native(postgresClient);
+        return (await native.query(sql)).rows;
+      },
+    }));
+}
+
+/** What is written of a queue's size, and what is there. */
+async function sizesOf(
+  { rows }: Place,
+  connection: Connection,
+  queue: string,
+): Promise<{ readonly kept: number[]; readonly there: number[] }> {
+  const id = `(SELECT id FROM dashi.queues WHERE name = '${queue}')`;
+  const [kept] = await rows(
+    connection,
+    `SELECT sum(messages) AS messages, sum(bytes) AS bytes,
+      count(messages) - count(*) AS unknown FROM dashi.sizes
+      WHERE queue = ${id}`,
+  );
+  const [there] = await rows(
+    connection,
+    `SELECT count(*) AS messages, coalesce(sum(size), 0) AS bytes,
+      0 AS unknown FROM dashi.places WHERE state = 0 AND queue = ${id}`,
+  );
+  const numbers = (row: Rows[number] | undefined) =>
+    [row?.messages, row?.bytes, row?.unknown].map(Number);
+  return { kept: numbers(kept), there: numbers(there) };
+}
+
+async function takeAll(connection: Connection, queue: Queue): Promise<void> {
+  const simple = connection.simpleQueue(queue);
+  for (;;) {
+    const message = await simple.getNoWait();
+    if (message === undefined) return;
+    await message.ack();
+  }
+}
+
+for (
+  const [kind, more] of [
+    ["plain", {}],
+    ["with priorities", { maxPriority: 5 }],
+    ["ordered", { ordered: true, overflow: "reject-publish" }],
+    ["with dead letters", { deadLetter: "dead" }],
+  ] as const
+) {
+  onBoth(
+    `whatever is done to a queue ${kind}, its size is what is there`,
+    async (place) => {
+      await using connection = createConnection(place.url);
+      const queue = new Queue(unique("sized"), {
+        ...more,
+        ...("deadLetter" in more ? { deadLetter: unique("dead") } : {}),
+        maxLength: 12,
+        arguments: { "x-max-length-bytes": 5000 },
+      });
+      const check = async (done: string) => {
+        const { kept, there } = await sizesOf(place, connection, queue.name);
+        assertEquals(kept, there, done);
+      };
+      const send = (payload: string, options = {}) =>
+        connection.send(queue, payload, {
+          key: `${payload.length % 3}`,
+          ...options,
+        })
+          .catch((error) => assert(/full/.test(error.message), error.message));
+      await connection.declare(queue);
+      for (let i = 0; i < 30; i++) await send("x".repeat(i));
+      await check("published");
+      await Promise.all(
+        Array.from({ length: 30 }, (_, i) => send("y".repeat(200 + i))),
+      );
+      await check("published at once");
+      {
+        await using other = createConnection(place.url);
+        const simple = other.simpleQueue(queue);
+        const held = [];
+        for (let i = 0; i < 3; i++) held.push(await simple.get());
+        await check("held");
+        await held[0]?.ack();
+        await held[1]?.requeue();
+        await check("acked and requeued");
+      }
+      await check("given back by who closes");
+      await takeAll(connection, queue);
+      await check("taken");
+      for (let i = 0; i < 4; i++) await send("later", { delay: 20 });
+      for (let i = 0; i < 4; i++) await send("brief", { expiration: 20 });
+      await send("stays");
+      const consumer = connection.consumer<string>(queue);
+      const running = consumer.run(({ payload }) => {
+        if (payload === "later") void consumer.cancel();
+      });
+      await arrives(running, "what was delayed");
+      await check("delayed and expired");
+      await takeAll(connection, queue);
+      for (let i = 0; i < 5; i++) await send("to purge");
+      await connection.queue(queue.name).purge();
+      await send("after");
+      await check("purged");
+      await connection.delete(queue);
+      const id = `(SELECT id FROM dashi.queues WHERE name = '${queue.name}')`;
+      assertEquals(
+        await place.rows(
+          connection,
+          `SELECT id FROM dashi.sizes WHERE queue = ${id}`,
+        ),
+        [],
+      );
+    },
+  );
+}
+
+onBoth(
+  "what has expired takes no room, and goes as what it is",
+  async ({ url }) => {
+    await using connection = createConnection(url);
+    const dead = new Queue(unique("dead"));
+    const queue = new Queue(unique("brief"), {
+      maxLength: 2,
+      overflow: "reject-publish",
+      deadLetter: dead,
+    });
+    await connection.send(queue, "stays");
+    await connection.send(queue, "goes", { expiration: 1 });
+    await until(
+      async () => (await connection.queueStatus(queue)).messageCount === 1,
+      "the end of the message's time",
+    );
+    await connection.send(queue, "has room");
+    const gone = await connection.simpleQueue(dead).get();
+    const deaths = gone.headers["x-death"] as readonly { reason: string }[];
+    assertEquals([gone.payload, deaths[0]?.reason], ["goes", "expired"]);
+    await gone.ack();
+    for (const each of [queue, dead]) await connection.delete(each);
+  },
+);
+
+async function fill(connection: Connection, queue: Queue, count: number) {
+  for (let i = 0; i < count; i += 500) {
+    await Promise.all(
+      Array.from(
+        { length: Math.min(500, count - i) },
+        () => connection.send(queue, "x"),
+      ),
+    );
+  }
+}
+
+const DEPTHS = [20, 1000] as const;
+
+for (const overflow of ["drop-head", "reject-publish"] as const) {
+  postgres(
+    `a publish to a queue that is full reads as much, however long it is (${overflow})`,
+    (server) =>
+      withSchema(server, async (url, schema) => {
+        await using connection = createConnection(url);
+        const native = await connection.native(postgresClient);
+        const readOf = async (work: () => Promise<void>) => {
+          const reads = async () => {
+            await native.query("SELECT pg_stat_force_next_flush()");
+            const { rows: [row] } = await native.query(
+              `SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes
+                WHERE schemaname = $1) +
+              (SELECT sum(seq_tup_read) FROM pg_stat_user_tables
+                WHERE schemaname = $1) AS rows`,
+              [schema],
+            );
+            return Number(row?.rows);
+          };
+          const before = await reads();
+          await work();
+          return await reads() - before;
+        };
+        const read: number[] = [];
+        for (const maxLength of DEPTHS) {
+          const queue = new Queue(unique("full"), { maxLength, overflow });
+          await connection.declare(queue);
+          await fill(connection, queue, maxLength);
+          read.push(
+            await readOf(async () => {
+              for (let i = 0; i < 10; i++) {
+                await connection.send(queue, "more").catch((error) =>
+                  assert(/full/.test(error.message), error.message)
+                );
+              }
+            }),
+          );
+          await connection.delete(queue);
+        }
+        const [few = 0, many = 0] = read;
+        assert(few > 10 && many < few + DEPTHS[1] / 10, `${few}, ${many} rows`);
+      }),
+  );
+
+  Deno.test(`sqlite: a publish to a queue that is full counts nothing that lies in it (${overflow})`, async () => {
+    await using connection = createConnection("sqlite::memory:");
+    const native = await connection.native(sqliteClient);
+    const said: string[] = [];
+    const prepare = native.prepare.bind(native);
+    const listening = (sql: string) => {
+      const statement = prepare(sql);
+      const heard = (verb: "all" | "run") => {
+        const call = statement[verb].bind(statement);
+        return (...values: Parameters<typeof call>) => {
+          said.push(sql);
+          return call(...values);
+        };
+      };
+      return { all: heard("all"), run: heard("run") };
+    };
+    Object.assign(native, { prepare: listening });
+    const [maxLength] = DEPTHS;
+    const queue = new Queue(unique("full"), { maxLength, overflow });
+    await connection.declare(queue);
+    await fill(connection, queue, maxLength);
+    const counts = () =>
+      said.filter((sql) => /(count|sum)\(.*FROM dashi_places/s.test(sql));
+    assert(counts().length > 0, "the first one counts");
+    said.length = 0;
+    for (let i = 0; i < 10; i++) {
+      await connection.send(queue, "more").catch((error) =>
+        assert(/full/.test(error.message), error.message)
+      );
+    }
+    assert(said.length >= 10, `${said.length}`);
+    assertEquals(counts(), []);
+  });
+}
