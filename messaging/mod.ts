@@ -9,6 +9,7 @@ export { createConnection } from "./connection/create_connection.ts";
 export type {
   IncomingChanges,
   IncomingMessage,
+  NothingReceived,
   OutgoingChanges,
   OutgoingMessage,
   PlainProperties,

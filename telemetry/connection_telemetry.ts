@@ -5,6 +5,7 @@ import type {
   Message,
   Middleware,
   MiddlewareHost,
+  NothingReceived,
   OutgoingChanges,
   OutgoingMessage,
   Settlement,
@@ -17,6 +18,7 @@ import type { Operation, Operations, OperationType } from "./operations.ts";
 import {
   baseOf,
   contextOf,
+  endWith,
   errorType,
   identify,
   type Ids,
@@ -60,6 +62,9 @@ export class ConnectionTelemetry {
       publish: (message, next) => this.#publish(message, next),
       receive: (message) => {
         quietly(this.#recorder, () => this.#receive(message));
+      },
+      receivedNothing: (call) => {
+        quietly(this.#recorder, () => this.#receivedNothing(call));
       },
       process: (message, next) => this.#process([message], next, false),
       processBatch: (messages, next) => this.#process(messages, next, true),
@@ -139,6 +144,21 @@ export class ConnectionTelemetry {
     }
     span.end();
     meters.received(operation.metric, took / 1000);
+  }
+
+  #receivedNothing({ queue, began, error }: NothingReceived): void {
+    const { api, tracer, meters } = this.#recorder;
+    const place = { exchange: "", routingKey: "", queue };
+    const operation = this.#operation("get", "receive", place);
+    const took = Math.max(0, performance.now() - began);
+    const span = tracer.startSpan(operation.spanName, {
+      kind: api.SpanKind.CLIENT,
+      attributes: operation.span,
+      startTime: Date.now() - took,
+    });
+    const type = error && errorType(error);
+    endWith(this.#recorder, span, type);
+    meters.operated(operation.metric, took / 1000, type);
   }
 
   /** Handlers that return at once stay without a promise. */

@@ -45,16 +45,31 @@ export class Recording {
    */
   end(error: string | undefined): number {
     const took = (performance.now() - this.#began) / 1000;
-    quietly(this.#recorder, () => {
-      if (error !== undefined) {
-        const { ERROR } = this.#recorder.api.SpanStatusCode;
-        this.span.setAttribute("error.type", error);
-        this.span.setStatus({ code: ERROR });
-      }
-      this.span.end();
-    });
+    quietly(
+      this.#recorder,
+      () => endWith(this.#recorder, this.span, error),
+    );
     return took;
   }
+}
+
+/**
+ * Ends a span, with the kind of an error.
+ *
+ * @param recorder The tools.
+ * @param span The span.
+ * @param error The kind of its error, if it has failed.
+ */
+export function endWith(
+  { api }: Recorder,
+  span: Span,
+  error: string | undefined,
+): void {
+  if (error !== undefined) {
+    span.setAttribute("error.type", error);
+    span.setStatus({ code: api.SpanStatusCode.ERROR });
+  }
+  span.end();
 }
 
 /**

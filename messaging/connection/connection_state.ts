@@ -205,7 +205,7 @@ export type ConnectionEvent =
   | {
     readonly type: "middleware-failed";
     /** The hook that threw. */
-    readonly hook: "settle" | "event";
+    readonly hook: "settle" | "event" | "receivedNothing";
     readonly queue: string | undefined;
     readonly messageId: string | undefined;
     readonly error: Error;

@@ -52,8 +52,30 @@ export class Getter<T> implements AsyncDisposable {
 
   /** Takes a message, or `undefined` if the queue is empty. */
   async get(queue: string, call: Call): Promise<Message<T> | undefined> {
-    const [message] = await this.#some(queue, 1, call);
+    const pull = () => this.#some(queue, 1, call);
+    const [message] = await this.#told(queue, pull);
     return message;
+  }
+
+  /** Tells the middlewares of a call that has ended without a message. */
+  async #told<R extends Message<T> | readonly Message<T>[]>(
+    queue: string,
+    pull: () => Promise<R>,
+  ): Promise<R> {
+    const tell = this.#reading.uses?.hooks?.receivedNothing;
+    if (tell === undefined) return await pull();
+    const began = this.#session.clock.now();
+    try {
+      const found = await pull();
+      if ("length" in found && found.length === 0) {
+        tell({ queue, began, error: undefined });
+      }
+      return found;
+    } catch (thrown) {
+      const error = asError(thrown);
+      tell({ queue, began, error });
+      throw error;
+    }
   }
 
   /** Takes messages that are ready; fewer than `max` where the broker hands out no more at once. */
@@ -126,12 +148,14 @@ export class Getter<T> implements AsyncDisposable {
     call: Call,
     began: number,
   ): Promise<Message<T>> {
-    const awaiter = this.#awaiter(queue, name);
-    return await awaiter.message(
-      call,
-      began,
-      (cause) => noneCame(name, call.deadline - began, cause),
-    );
+    const late = (cause: Error | undefined) =>
+      noneCame(name, call.deadline - began, cause);
+    return await this.#told(name, async () => {
+      const take = () => this.#some(name, 1, call);
+      const [found] = await this.#session.retry(call, take);
+      return found ??
+        await this.#awaiter(queue, name).message(call, began, late);
+    });
   }
 
   /**
@@ -143,7 +167,17 @@ export class Getter<T> implements AsyncDisposable {
    * @param options The limits of each call to the broker.
    * @returns The messages. If it rejects, what was taken has gone back.
    */
-  async receive(
+  receive(
+    queue: string,
+    max: number,
+    wait: number,
+    options: OperationOptions,
+  ): Promise<readonly Message<T>[]> {
+    const pull = () => this.#receiveMany(queue, max, wait, options);
+    return this.#told(queue, pull);
+  }
+
+  async #receiveMany(
     queue: string,
     max: number,
     wait: number,

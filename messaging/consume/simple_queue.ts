@@ -93,11 +93,7 @@ export class SimpleQueue<T = unknown> implements AsyncDisposable {
     const call = this.#session.call(options);
     const { queue } = await this.#open(call);
     const { name } = await this.#declare(call);
-    const found = await this.#session.retry(
-      call,
-      () => this.#getter.get(name, call),
-    );
-    return found ?? await this.#getter.next(queue, name, call, began);
+    return await this.#getter.next(queue, name, call, began);
   }
 
   /** Takes the message whose turn it is, or `undefined` if there is none now. */

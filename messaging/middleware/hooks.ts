@@ -74,6 +74,16 @@ export interface IncomingMessage {
   readonly message: Message<unknown> | undefined;
 }
 
+/** A call of `get` or `receive` that has ended without a message. */
+export interface NothingReceived {
+  /** The queue. */
+  readonly queue: string;
+  /** When it was called, by `performance.now()`. */
+  readonly began: number;
+  /** Why it has failed; `undefined` where there was no message. */
+  readonly error: Error | undefined;
+}
+
 /** The parts of a message that are handed over otherwise: each replaced whole. */
 export type IncomingChanges = Partial<
   Pick<IncomingMessage, "properties" | "headers" | "body">
@@ -109,6 +119,9 @@ export type ReceiveHook = (
   message: IncomingMessage,
 ) => IncomingChanges | void | Promise<IncomingChanges | void>;
 
+/** Hears of a call that found nothing; see {@linkcode Middleware.receivedNothing}. */
+export type NothingHook = (call: NothingReceived) => void;
+
 /** Sees the call of a handler; see {@linkcode Middleware.process}. */
 export type ProcessHook = (
   message: Message<unknown>,
@@ -138,6 +151,7 @@ export interface Hooks {
   readonly receive:
     | ((message: IncomingMessage) => IncomingMessage | Promise<IncomingMessage>)
     | undefined;
+  readonly receivedNothing: NothingHook | undefined;
   readonly process: ProcessHook | undefined;
   readonly processBatch: ProcessBatchHook | undefined;
   readonly settle: SettleHook | undefined;

@@ -10,6 +10,7 @@ import type { Message } from "../consume/message_type.ts";
 import type {
   IncomingChanges,
   IncomingMessage,
+  NothingReceived,
   OutgoingChanges,
   OutgoingMessage,
   Settlement,
@@ -89,6 +90,11 @@ export interface Middleware {
   receive?(
     message: IncomingMessage,
   ): IncomingChanges | void | Promise<IncomingChanges | void>;
+  /**
+   * Hears of each call of `get` or `receive`, and of a simple queue's, that has ended without
+   * a message: for there was none, or with an error. An error that it throws changes nothing.
+   */
+  receivedNothing?(call: NothingReceived): void;
   /**
    * Sees each call of a handler, of `run`, `route` and `serve`, for a message whose payload
    * is right: `next()` calls it, at once. Errors are failures of the handler. Where it is not

@@ -49,6 +49,7 @@ export type { Middleware, MiddlewareHost } from "./middleware.ts";
 export type {
   IncomingChanges,
   IncomingMessage,
+  NothingReceived,
   OutgoingChanges,
   OutgoingMessage,
   PlainProperties,

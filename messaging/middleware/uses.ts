@@ -10,6 +10,7 @@ import type {
   Hooks,
   IncomingMessage,
   InUse,
+  NothingHook,
   OutgoingChanges,
   OutgoingMessage,
   ProcessBatchHook,
@@ -27,6 +28,7 @@ import type {
 const MIDDLEWARE: KnownOptions = optionsOf<Middleware>("connection.use", {
   publish: "function",
   receive: "function",
+  receivedNothing: "function",
   process: "function",
   processBatch: "function",
   settle: "function",
@@ -80,7 +82,7 @@ export class Uses implements InUse {
 
   /** A middleware has failed where nothing can become of it any more. */
   failed(
-    hook: "settle" | "event",
+    hook: "settle" | "event" | "receivedNothing",
     thrown: unknown,
     message?: Message<unknown>,
   ): void {
@@ -99,6 +101,10 @@ export class Uses implements InUse {
     this.hooks = made.length === 0 ? undefined : {
       publish: publishOf(hooksOf(made, "publish")),
       receive: receiveOf(hooksOf(made, "receive")),
+      receivedNothing: nothingOf(
+        hooksOf(made, "receivedNothing"),
+        (error) => this.failed("receivedNothing", error),
+      ),
       process: nested(hooksOf<ProcessHook>(made, "process")),
       processBatch: nested(made.flatMap(batchHookOf)),
       settle: settleOf(hooksOf(made, "settle")),
@@ -136,7 +142,7 @@ function names(): string {
 
 function hooksOf<H>(
   made: readonly Middleware[],
-  name: "publish" | "receive" | "process" | "settle",
+  name: "publish" | "receive" | "receivedNothing" | "process" | "settle",
 ): H[] {
   return made.flatMap((each) => {
     const hook = each[name];
@@ -327,6 +333,15 @@ function receiveBy(
   return current;
 }
 
+function nothingOf(
+  hooks: readonly NothingHook[],
+  failed: (error: unknown) => void,
+): NothingHook | undefined {
+  return hooks.length === 0
+    ? undefined
+    : (call) => tellAll(hooks, call, failed);
+}
+
 function eventsOf(
   made: readonly Middleware[],
   failed: (error: unknown) => void,
@@ -335,15 +350,26 @@ function eventsOf(
     each.event === undefined ? [] : [each.event.bind(each)]
   );
   if (hooks.length === 0) return undefined;
-  return (event) => {
-    const tell = event.type === "middleware-failed" ? () => {} : failed;
-    for (const hook of hooks) {
-      try {
-        const told: unknown = hook(event); // an async function passes for one
-        if (isThenable(told)) Promise.resolve(told).catch(tell);
-      } catch (error) {
-        tell(error);
-      }
+  return (event) =>
+    tellAll(
+      hooks,
+      event,
+      event.type === "middleware-failed" ? () => {} : failed,
+    );
+}
+
+/** Calls hooks of which nothing becomes, whatever they throw. */
+function tellAll<E>(
+  hooks: readonly ((event: E) => void)[],
+  event: E,
+  failed: (error: unknown) => void,
+): void {
+  for (const hook of hooks) {
+    try {
+      const told: unknown = hook(event); // an async function passes for one
+      if (isThenable(told)) Promise.resolve(told).catch(failed);
+    } catch (error) {
+      failed(error);
     }
-  };
+  }
 }

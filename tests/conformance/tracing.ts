@@ -136,6 +136,32 @@ export const TRACING: readonly ConformanceCase[] = [
       );
     },
   ),
+  traced(
+    "telemetry: get() that finds nothing is a span that receives, and counts no message",
+    async ({ connection, told, ...stage }) => {
+      const queue = stage.queue();
+      await connection.declare(queue);
+      await using handle = connection.queue(queue);
+      assert.equal(await handle.get(), undefined);
+      assert.deepEqual(await handle.receive({ max: 2 }), []);
+      const info = connection.info();
+      const span: Golden = {
+        name: `get ${queue.name}`,
+        kind: "CLIENT",
+        parent: undefined,
+        links: [],
+        attributes: {
+          ...commonOf(info),
+          "messaging.destination.name": queue.name,
+          "messaging.operation.name": "get",
+          "messaging.operation.type": "receive",
+        },
+      };
+      assert.deepEqual(await told.golden(2), [span, span]);
+      const name = "messaging.client.consumed.messages";
+      assert.deepEqual(await told.metric(name), []);
+    },
+  ),
   ...[false, true].map((continueTrace) =>
     traced(
       `telemetry: three retries, a dead letter and a redrive are one unbroken trace${

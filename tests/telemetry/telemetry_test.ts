@@ -1,5 +1,11 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { createConnection, OptionError, Queue, TimeoutError } from "@dashi/mq";
+import {
+  createConnection,
+  NotFoundError,
+  OptionError,
+  Queue,
+  TimeoutError,
+} from "@dashi/mq";
 import { telemetry, type TelemetryOptions } from "@dashi/mq/telemetry";
 import { errorType } from "../../telemetry/recorder.ts";
 import { Told } from "../conformance/tracing_stage.ts";
@@ -90,6 +96,29 @@ Deno.test("the depth of a queue is asked for when metrics are collected, until i
   await using other = createConnection("memory://deep");
   await other.send(queue, 3);
   assertEquals(await depth(), [2]); // the SDK keeps the last one
+});
+
+Deno.test("a call that receives nothing for an error is told with its kind", async () => {
+  const told = await Told.make();
+  await using connection = createConnection("memory://failing-get");
+  connection.use(await told.middleware());
+  await assertRejects(() => connection.queue("nowhere").get(), NotFoundError);
+  await using simple = connection.simpleQueue(new Queue("empty"));
+  await assertRejects(() => simple.get({ timeout: 20 }), TimeoutError);
+  const spans = told.spans.map(({ name, status, attributes }) => [
+    name,
+    status.code,
+    attributes["error.type"],
+  ]);
+  assertEquals(spans, [
+    ["get nowhere", 2, "not-found"],
+    ["get empty", 2, "timed-out"],
+  ]);
+  const taken = await told.metric("messaging.client.operation.duration");
+  assertEquals(
+    taken.map(({ attributes }) => attributes["error.type"]),
+    ["not-found", "timed-out"],
+  );
 });
 
 for (const verb of ["startSpan", "setAttribute", "end", "record", "inject"]) {

@@ -311,6 +311,37 @@ Deno.test("a settlement that a middleware has passed on, and does not end, is do
   assertEquals((await connection.inspect().queue(queue)).unacked, 0);
 });
 
+Deno.test("receivedNothing hears of each call that found nothing, and what it throws changes nothing", async () => {
+  const failed: string[] = [];
+  await using connection = createConnection("memory://nothing", {
+    onUnhandled(event) {
+      if (event.type === "middleware-failed") failed.push(event.hook);
+    },
+  });
+  const heard: unknown[] = [];
+  connection.use({
+    receivedNothing({ queue, error }) {
+      heard.push([queue, error?.constructor]);
+      throw new Error("the test says so");
+    },
+  });
+  const queue = new Queue("jobs");
+  await connection.declare(queue);
+  const jobs = connection.queue(queue);
+  assertEquals(await jobs.get(), undefined);
+  assertEquals(await jobs.receive(), []);
+  await using simple = connection.simpleQueue(queue);
+  await assertRejects(() => simple.get({ timeout: 20 }), TimeoutError);
+  await connection.send(queue, 1);
+  assertEquals((await jobs.receive()).length, 1);
+  assertEquals(heard, [
+    ["jobs", undefined],
+    ["jobs", undefined],
+    ["jobs", TimeoutError],
+  ]);
+  assertEquals(failed, new Array(3).fill("receivedNothing"));
+});
+
 Deno.test("an error of an event hook is told once, and harms nobody", async () => {
   const told: string[] = [];
   await using connection = createConnection("memory://event-hook", {
