@@ -176,6 +176,16 @@ export function mayPass({ senderFault, code }: Failure): boolean {
 }
 
 /**
+ * Says whether a message was refused for its group, which is one of FIFO queues alone there.
+ *
+ * @param failure The failure.
+ * @returns Whether it was.
+ */
+export function isGroupRefused({ code, text }: Failure): boolean {
+  return code === "InvalidParameterValue" && text.includes("MessageGroupId");
+}
+
+/**
  * Says whether AWS forbids an action.
  *
  * @param failure The failure.

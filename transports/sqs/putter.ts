@@ -13,7 +13,7 @@ import {
 } from "../store/store.ts";
 import { encodeBody } from "./body.ts";
 import { entryFor, type SendEntry } from "./entry.ts";
-import { type Failure, sendError } from "./errors.ts";
+import { type Failure, isGroupRefused, sendError } from "./errors.ts";
 import { batchesOf } from "./batches.ts";
 import type { SqsSettings } from "./options.ts";
 import type { Queues, SqsQueue } from "./queues.ts";
@@ -29,6 +29,8 @@ export class Putter {
   readonly #limits: Limits;
   readonly #senders: Batchers<SqsQueue, SendEntry, Failure | undefined>;
   readonly #writer = new EnvelopeWriter();
+  /** The services that take a group for FIFO queues alone, as AWS did before it had fair queues. */
+  readonly #groupless = new WeakSet<SqsQueue["client"]>();
 
   /** Makes one that has sent nothing yet. */
   constructor(
@@ -122,19 +124,25 @@ export class Putter {
     body: () => string,
     options?: PutOptions,
   ): Promise<PutResult> {
+    const { fifo, client } = found;
     const copy = options?.instead !== undefined;
     let entry: SendEntry;
     try {
-      const { fifo } = found;
       const mark = options?.mark;
-      entry = entryFor(message, { body, fifo, copy, fair: true, mark });
+      const fair = fifo || !this.#groupless.has(client);
+      const made = entryFor(message, { body, fifo, copy, fair: true, mark });
+      entry = fair ? made : { ...made, group: undefined };
     } catch (error) {
       return Promise.reject(error);
     }
     return this.#senders.add(found.queue, found, entry, options).then(
       (failure) => {
-        if (failure !== undefined) throw sendError(found.queue, failure);
-        return PUT;
+        if (failure === undefined) return PUT;
+        const isGroup = !fifo && entry.group !== undefined &&
+          isGroupRefused(failure);
+        if (!isGroup) throw sendError(found.queue, failure);
+        this.#groupless.add(client);
+        return this.#send(found, message, body, options);
       },
       (error) => {
         if (!this.#tables.isGone(found.queue, error)) throw error;

@@ -64,6 +64,40 @@ test("a key goes along to a queue that keeps no order, as its group for fair tur
   await remove(queue.name);
 });
 
+test("a service that has groups in FIFO queues alone takes a key, too: without a group, and is not asked again", async ({ open, relay }) => {
+  const connection = open();
+  const [queue, fifo] = [new Queue(unique()), new Queue(unique(".fifo"))];
+  relay.intercept = ({ action, body: { Entries, QueueUrl } }) => {
+    if (action !== "SendMessageBatch" || !Array.isArray(Entries)) return;
+    if (String(QueueUrl).endsWith(".fifo")) return;
+    const refused = Entries.filter((each) => "MessageGroupId" in each);
+    return refused.length === 0 ? undefined : Response.json({
+      Successful: [],
+      Failed: refused.map(({ Id }) => ({
+        Id,
+        Code: "InvalidParameterValue",
+        Message:
+          "The request includes parameter MessageGroupId that is not valid for this queue type",
+        SenderFault: true,
+      })),
+    }, { headers: { "content-type": "application/x-amz-json-1.0" } });
+  };
+  for (const each of [queue, queue, fifo]) {
+    await connection.send(each, "x", { key: "tenant-1" });
+  }
+  await connection.send(queue, "x", { headers: { MessageGroupId: "a" } });
+  const sent = ["tenant-1", undefined, undefined, "tenant-1", undefined];
+  assertEquals(groups(relay), sent);
+  const handle = connection.queue(queue);
+  for (const key of ["tenant-1", "tenant-1", undefined]) {
+    const message = await handle.get();
+    assertEquals(message?.key, key);
+    await message?.ack();
+  }
+  await connection.close();
+  await remove(queue.name, fifo.name);
+});
+
 test("an ordered queue whose name is not of a FIFO queue is refused, and the error names one", async ({ open }) => {
   const name = unique();
   const error = await assertRejects(
