@@ -20,7 +20,14 @@ export interface PublishedMessage {
    * The verb that it was published by: `publish` and `send` of a user, a request or the reply
    * to one, `redrive`, or the tick of a schedule.
    */
-  readonly origin: "publish" | "request" | "reply" | "redrive" | "schedule";
+  readonly origin:
+    | "publish"
+    | "request"
+    | "reply"
+    | "redrive"
+    | "schedule"
+    | "outbox"
+    | "relay";
   /** Its body, as it was encoded. */
   readonly body: Uint8Array;
 }
