@@ -1,6 +1,10 @@
 import type { Clock } from "../../async/clock.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import { ConnectionError, NotFoundError } from "../../model/errors.ts";
+import {
+  ConnectionError,
+  MessagingError,
+  NotFoundError,
+} from "../../model/errors.ts";
 import { isLeaseLost } from "./settler.ts";
 import type { MessageStore, Reservation } from "./store.ts";
 
@@ -97,7 +101,10 @@ export class Leftovers {
       try {
         await Promise.all(
           this.held().map(async (each) => {
-            await this.#giveBack(each, { deadline });
+            await this.#giveBack(each, { deadline }).catch((error) => {
+              // What is refused for good comes again when its time is over.
+              if (!isFinal(error)) throw error;
+            });
             this.#left.delete(each);
           }),
         );
@@ -153,4 +160,9 @@ export class Leftovers {
     }
     this.#arm();
   }
+}
+
+function isFinal(error: unknown): boolean {
+  return error instanceof MessagingError && !error.retryable &&
+    !(error instanceof ConnectionError);
 }

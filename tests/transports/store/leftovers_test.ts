@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { NotFoundError } from "@dashi/mq";
+import { AccessRefusedError, NotFoundError } from "@dashi/mq";
 import { Leftovers } from "../../../transports/store/leftovers.ts";
 import type { Reservation } from "../../../transports/store/store.ts";
 import { TestClock } from "../../../testing/clock.ts";
@@ -44,4 +44,26 @@ Deno.test("of what its connection has lost nothing is tried again, nor what come
   assertEquals([calls, leftovers.held(), clock.timers], [2, [], 0]);
   clock.pass(60_000);
   assertEquals(calls, 2);
+});
+
+Deno.test("what the login may not give back holds up no connection that closes", async () => {
+  const clock = new TestClock();
+  const asked: string[] = [];
+  const leftovers = new Leftovers({
+    release([reservation]: readonly Reservation[]) {
+      asked.push(reservation?.queue ?? "");
+      return reservation?.queue === "refused"
+        ? Promise.reject(new AccessRefusedError("no permission", {}))
+        : asked.length < 5
+        ? Promise.reject(new Error("it is away"))
+        : Promise.resolve([]);
+    },
+  }, { clock, operationTimeout: 30_000 });
+  await leftovers.release([{ queue: "refused" } as Reservation]);
+  await leftovers.release([{ queue: "away" } as Reservation]);
+  const closing = leftovers.close(30_000);
+  for (let i = 0; i < 20; i++) await Promise.resolve();
+  clock.pass(50);
+  await closing;
+  assertEquals(asked, ["refused", "away", "refused", "away", "away"]);
 });
