@@ -209,6 +209,11 @@ export class NatsClient {
     return this.#wall() + (isLate ? most + 1 : (least + most) / 2);
   }
 
+  /** The first number of a stream's messages that no earlier stream of its name has given. */
+  freshSequence(): number {
+    return Math.max(1, Math.floor(this.#wall() * 1000));
+  }
+
   /** Listens to a subject as long as the connection lives. */
   listen(subject: string, onMessage: (message: NatsMessage) => void): void {
     this.#heard.add(subject);
@@ -326,7 +331,7 @@ export class NatsClient {
       const refused = new PermissionError(
         `the login has no permission to ${
           /^sub/i.test(operation) ? "subscribe" : "publish"
-        } to "${subject}"`,
+        } to "${rightOf(subject ?? "")}"`,
       );
       if (/^sub/i.test(operation)) {
         // Nobody else hears what we do not: so there is no connection.
@@ -368,6 +373,11 @@ export function answerOf(
     );
   }
   return Object(answer);
+}
+
+/** What a permission would name: the subject of an ack has the message's numbers. */
+function rightOf(subject: string): string {
+  return subject.replace(/^(\$JS\.ACK\.).*/, "$1>");
 }
 
 /** The client wants an object of its own; it asks it for these bytes, and for nothing else. */

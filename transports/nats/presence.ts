@@ -54,6 +54,8 @@ export class Presence {
     if (owners.size === 0) return [];
     const keys = await this.#bucket.keys("owner.*.*");
     const alive = new Set(keys.map((key) => key.split(".")[1]));
+    // In a bucket that is new others may not have said it yet.
+    if (this.#bucket.age < ttl) return [];
     return [...owners].filter((each) => !alive.has(keyOf(each)));
   }
 

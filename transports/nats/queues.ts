@@ -3,6 +3,7 @@ import type { Tables } from "../records/tables.ts";
 import type { NatsContext } from "./context.ts";
 import { CODES, isOf } from "./errors.ts";
 import { namesOf, type QueueNames } from "./names.ts";
+import type { Bucket } from "./records.ts";
 
 /** How long a queue that is declared anew waits for the one before to be deleted, ms; then that one's connection has died. */
 const PATIENCE = 5000;
@@ -19,6 +20,8 @@ export const DUPLICATES = 120_000;
 /** A queue, as it was found or made. */
 export interface NatsQueue extends QueueNames {
   readonly name: string;
+  /** Which queue of its name it is. */
+  readonly mark: string;
   /** The durable consumer that all who take from it share. */
   readonly consumer: string;
 }
@@ -36,6 +39,16 @@ export interface QueueState {
   readonly held: ReadonlySet<string> | undefined;
 }
 
+/** A stream that is there. */
+interface Found {
+  readonly config: Readonly<Record<string, unknown>>;
+  /** Which queue of its name it was made for. */
+  readonly mark: string;
+  readonly consumer: string;
+  /** Since when the declarations were there by which it was made. */
+  readonly since: string;
+}
+
 /** What a consumer says of itself. */
 interface ConsumerState {
   readonly pending: number;
@@ -49,15 +62,22 @@ interface ConsumerState {
 export class Queues {
   readonly #context: NatsContext;
   readonly #tables: Tables;
+  readonly #bucket: Pick<Bucket, "since">;
   readonly #held: HeldOf;
   readonly #names = new Map<string, QueueNames>();
   /** Those that are known to be there, by name. */
   readonly #open = new Map<string, Promise<NatsQueue | undefined>>();
 
   /** Makes them; nothing is asked yet. */
-  constructor(context: NatsContext, tables: Tables, held: HeldOf) {
+  constructor(
+    context: NatsContext,
+    tables: Tables,
+    bucket: Pick<Bucket, "since">,
+    held: HeldOf,
+  ) {
     this.#context = context;
     this.#tables = tables;
+    this.#bucket = bucket;
     this.#held = held;
   }
 
@@ -75,24 +95,24 @@ export class Queues {
   /** Finds a queue that is declared, and makes what is missing of it; `undefined`: it is not declared. */
   async find(queue: string): Promise<NatsQueue | undefined> {
     const known = await this.#open.get(queue)?.catch(() => undefined);
-    if (known !== undefined && known.consumer === this.#declared(queue)) {
+    if (known !== undefined && known.mark === this.#declared(queue)) {
       return known;
     }
     await this.#tables.look();
-    const consumer = this.#declared(queue);
-    if (consumer === undefined) return undefined;
-    const opening = this.#make(queue, consumer);
+    const mark = this.#declared(queue);
+    if (mark === undefined) return undefined;
+    const opening = this.#make(queue, mark);
     this.#open.set(queue, opening);
     opening.catch(() => this.forget(queue));
     return await opening;
   }
 
-  /** The consumer of a queue as it is declared, as far as is known. */
+  /** The mark of a queue as it is declared, as far as is known. */
   #declared(queue: string): string | undefined {
     const tables = this.#tables;
     return tables.view.topology.queue(queue) === undefined
       ? undefined
-      : consumerOf(tables.traits(queue).born);
+      : markOf(tables.traits(queue).born);
   }
 
   /** Looks again at a queue, of which a part was not there. */
@@ -100,18 +120,15 @@ export class Queues {
     this.#open.delete(queue);
   }
 
-  async #make(
-    queue: string,
-    consumer: string,
-  ): Promise<NatsQueue | undefined> {
-    const { client, settings, clock } = this.#context;
-    const { replicas, lease } = settings;
+  async #make(queue: string, mark: string): Promise<NatsQueue | undefined> {
+    const { client, settings: { replicas }, clock } = this.#context;
     const names = this.names(queue);
     const { stream, ready, delayed, quarantine } = names;
     const patience = clock.now() + PATIENCE;
+    let consumer = mark;
     const isDeclared = async () => {
       await this.#tables.look();
-      return this.#declared(queue) === consumer;
+      return this.#declared(queue) === mark;
     };
     for (;;) {
       try {
@@ -120,7 +137,7 @@ export class Queues {
           subjects: [ready, `${delayed}.>`, quarantine],
           // No number is given twice: what is held of a stream that an operator deleted
           // is acked by its number, and would take a message of this one.
-          first_seq: Math.max(1, Math.floor(clock.wall() * 1000)),
+          first_seq: client.freshSequence(),
           retention: "workqueue",
           storage: "file",
           num_replicas: replicas,
@@ -135,45 +152,62 @@ export class Queues {
           allow_direct: true,
           allow_msg_ttl: true,
           ...client.delays ? { allow_msg_schedules: true } : {},
-          metadata: { dashi: consumer },
+          metadata: this.#metadata(mark, consumer),
         });
-        await this.#makeConsumer(names, consumer, lease);
+        await this.#makeConsumer(names, consumer);
         break;
       } catch (error) {
         if (!isOf(error, CODES.streamInUse, CODES.streamNotFound)) throw error;
       }
-      const marked = await this.#mark(stream);
-      if (marked === consumer) {
-        await this.#makeConsumer(names, consumer, lease);
+      const found = await this.#find(stream);
+      if (found?.mark === mark) {
+        consumer = found.consumer;
+        await this.#makeConsumer(names, consumer);
         break;
       }
-      if (marked === FOREIGN) {
+      if (found?.mark === FOREIGN) {
         throw new PreconditionFailedError(
           `Cannot use queue "${queue}": stream "${stream}" is there, and was not made for it; delete it, or use another prefix in the URL`,
           { outcome: "not-sent" },
         );
       }
       if (!await isDeclared()) return undefined;
-      // It is of a queue of the same name that is being deleted, or whose deletion was cut short.
-      if (marked !== undefined && clock.now() > patience) {
+      if (found !== undefined && !this.#isOver(found, mark)) {
+        await this.#adopt(stream, found, mark);
+      } else if (found !== undefined && clock.now() > patience) {
         await this.#delete(stream);
       } else {
         await new Promise<void>((resolve) => clock.timer(resolve, 50));
       }
     }
-    if (await isDeclared()) return { ...names, name: queue, consumer };
+    if (await isDeclared()) return { ...names, name: queue, mark, consumer };
     // It was deleted meanwhile, and what was just made is in nobody's way.
-    if (await this.#mark(stream) === consumer) await this.#delete(stream);
+    if ((await this.#find(stream))?.mark === mark) await this.#delete(stream);
     return undefined;
+  }
+
+  #metadata(mark: string, consumer: string): Readonly<Record<string, string>> {
+    return { dashi: mark, consumer, since: this.#bucket.since };
+  }
+
+  /** Whether a stream is of an earlier queue of the name, which is being deleted, or whose deletion was cut short. */
+  #isOver({ mark, since }: Found, declared: string): boolean {
+    return since === this.#bucket.since && bornOf(mark) < bornOf(declared);
+  }
+
+  /** What was declared was lost, and is declared again: the messages are there still. */
+  async #adopt(stream: string, found: Found, mark: string): Promise<void> {
+    const metadata = this.#metadata(mark, found.consumer);
+    const body = { ...found.config, metadata };
+    await this.#context.client.call(`STREAM.UPDATE.${stream}`, body);
   }
 
   /** One that is there keeps the longer of two waits for an ack. */
   async #makeConsumer(
     { stream, ready }: QueueNames,
     consumer: string,
-    lease: number,
   ): Promise<void> {
-    const { client } = this.#context;
+    const { client, settings: { lease } } = this.#context;
     const config = {
       durable_name: consumer,
       ack_policy: "explicit",
@@ -200,12 +234,15 @@ export class Queues {
     }
   }
 
-  /** Which queue of its name a stream was made for; `undefined`: there is none. */
-  async #mark(stream: string): Promise<string | undefined> {
+  /** Looks at a stream; `undefined`: there is none. */
+  async #find(stream: string): Promise<Found | undefined> {
     const { client } = this.#context;
     try {
       const { config } = await client.call(`STREAM.INFO.${stream}`);
-      return Object(Object(config).metadata).dashi ?? FOREIGN;
+      const { dashi: mark = FOREIGN, consumer = mark, since = "" } = Object(
+        Object(config).metadata,
+      );
+      return { config: Object(config), mark, consumer, since };
     } catch (error) {
       if (isOf(error, CODES.streamNotFound)) return undefined;
       throw error;
@@ -224,13 +261,15 @@ export class Queues {
   /** Deletes a queue of a generation; returns how many messages were ready. */
   async delete(queue: string, born: number | undefined): Promise<number> {
     const { stream } = this.names(queue);
-    const consumer = consumerOf(born);
+    const mark = markOf(born);
     this.forget(queue);
-    if (await this.#mark(stream) !== consumer) return 0;
+    const found = await this.#find(stream);
+    if (found?.mark !== mark) return 0;
     const state = await this.look({
       ...this.names(queue),
       name: queue,
-      consumer,
+      mark,
+      consumer: found.consumer,
     });
     await this.#delete(stream);
     return state?.ready ?? 0;
@@ -294,6 +333,10 @@ export class Queues {
   }
 }
 
-function consumerOf(born: number | undefined): string {
+function markOf(born: number | undefined): string {
   return `dashi-${born ?? 0}`;
+}
+
+function bornOf(mark: string): number {
+  return Number(mark.slice(mark.indexOf("-") + 1));
 }

@@ -9,6 +9,7 @@ import type {
 } from "../records/records.ts";
 import type { Draft, Range, Row, Written } from "../records/records.ts";
 import { TOPOLOGY_ID } from "../records/ids.ts";
+import { connectionLost } from "../connection_errors.ts";
 import type { CloseReason } from "../transport.ts";
 import { answerOf } from "./client.ts";
 import { CODES, isOf } from "./errors.ts";
@@ -26,7 +27,19 @@ export interface Kept {
   readonly value: Readonly<Record<string, unknown>>;
 }
 
-/** A bucket as `nats kv` knows it, but that its keys go without leaving a mark. */
+/** What is declared, as it was read or written last. */
+interface Declared {
+  readonly count: number;
+  readonly fields: Fields;
+  /** Since when: it stays as long as the declarations do, and is chance. */
+  readonly since: string;
+}
+
+/**
+ * A bucket as `nats kv` knows it, but that its keys go without leaving a mark. An operator
+ * may delete it, or what is declared in it: who notices writes what was declared into a new
+ * one, and all connections begin anew, for others may have known of more.
+ */
 export class Bucket implements Records {
   readonly limits: RecordsLimits;
   readonly isPersistent = true;
@@ -37,6 +50,10 @@ export class Bucket implements Records {
   /** Whether the declarations were written since they were read. */
   #isOld = true;
   #seen: string | undefined;
+  #declared: Declared | undefined;
+  #madeAt = -Infinity;
+  #opening: Promise<boolean> | undefined;
+  #beginning: Promise<void> | undefined;
 
   /** Makes one that is not there yet. */
   constructor(context: NatsContext) {
@@ -49,13 +66,30 @@ export class Bucket implements Records {
     client.listen(this.#root + TOPOLOGY_ID, () => this.#isOld = true);
   }
 
-  /** Makes it, unless it is there. */
-  async open(): Promise<void> {
+  /** Since when the declarations are there, as they were seen last. */
+  get since(): string {
+    return this.#declared?.since ?? "";
+  }
+
+  /** How long the bucket has been there, ms. */
+  get age(): number {
+    return this.now() - this.#madeAt;
+  }
+
+  /** Makes it, unless it is there; says whether it did. */
+  async open(): Promise<boolean> {
     const { client, settings: { replicas } } = this.#context;
     try {
-      await client.call(`STREAM.CREATE.${this.#stream}`, {
+      return await this.#look();
+    } catch (error) {
+      if (!isOf(error, CODES.streamNotFound)) throw error;
+    }
+    try {
+      const { created } = await client.call(`STREAM.CREATE.${this.#stream}`, {
         name: this.#stream,
         subjects: [`${this.#root}>`],
+        // No number is given twice: values are replaced and removed by theirs.
+        first_seq: client.freshSequence(),
         retention: "limits",
         storage: "file",
         num_replicas: replicas,
@@ -70,10 +104,67 @@ export class Bucket implements Records {
         allow_msg_ttl: true,
         allow_rollup_hdrs: true,
       });
+      this.#madeAt = Date.parse(String(created));
+      return true;
     } catch (error) {
       if (!isOf(error, CODES.streamInUse)) throw error;
-      await client.call(`STREAM.INFO.${this.#stream}`);
+      return await this.#look();
     }
+  }
+
+  async #look(): Promise<false> {
+    const { client } = this.#context;
+    const { created } = await client.call(`STREAM.INFO.${this.#stream}`);
+    this.#madeAt = Date.parse(String(created));
+    return false;
+  }
+
+  /** Calls; where the bucket is not there any more it is made again, and the connection ends. */
+  async #call<T>(call: () => Promise<T>): Promise<T> {
+    try {
+      return await call();
+    } catch (error) {
+      const isGone = isOf(error, CODES.streamNotFound);
+      // Nobody answers for a stream that is not there, nor while a cluster elects.
+      if (!isGone && !isOf(error, 0)) throw error;
+      const isNew = await (this.#opening ??= this.open().finally(() => {
+        this.#opening = undefined;
+      }));
+      if (isGone || isNew) await this.#beginAnew();
+      throw error;
+    }
+  }
+
+  /** Writes what was declared again, unless somebody has, and ends the connection. */
+  #beginAnew(): Promise<void> {
+    return this.#beginning ??= (async () => {
+      const { client, settings: { broker, prefix }, lifeline } = this.#context;
+      if (this.#declared !== undefined) {
+        const { count, fields } = this.#declared;
+        await this.#putDeclared(count + 1, fields, crypto.randomUUID(), 0);
+      }
+      lifeline.lose(connectionLost(
+        broker,
+        `bucket "${prefix}" of what is declared was deleted, or emptied; it is made again, with what this connection knew of`,
+      ));
+      client.destroy();
+    })().finally(() => this.#beginning = undefined);
+  }
+
+  async #putDeclared(
+    count: number,
+    fields: Fields,
+    since: string,
+    over: number,
+  ): Promise<number | undefined> {
+    const value = { revision: count, since, fields };
+    const [written] = await Promise.all([
+      this.put(keyOf(TOPOLOGY_ID), value, over),
+      // As connections listen to it, nobody tells that no stream does.
+      this.#call(() => this.#look()),
+    ]);
+    if (written !== undefined) this.#declared = { count, fields, since };
+    return written;
   }
 
   now(): number {
@@ -89,15 +180,17 @@ export class Bucket implements Records {
     const pages = readPages(client, this.#stream, `${this.#root}>`, {
       batch: PAGE,
     });
-    for await (const page of pages) {
-      for (const { sequence, subject, message } of page) {
-        const id = idOf(subject.slice(this.#root.length));
-        if (id < start || id >= end) continue;
-        const value = JSON.parse(TEXT.decode(message.data));
-        const row = rowOf(id, { sequence, value });
-        rows.push(withFields ? row : { ...row, fields: undefined });
+    await this.#call(async () => {
+      for await (const page of pages) {
+        for (const { sequence, subject, message } of page) {
+          const id = idOf(subject.slice(this.#root.length));
+          if (id < start || id >= end || message.data.length === 0) continue;
+          const value = JSON.parse(TEXT.decode(message.data));
+          const row = rowOf(id, { sequence, value });
+          rows.push(withFields ? row : { ...row, fields: undefined });
+        }
       }
-    }
+    });
     return rows.sort((a, b) => a.id < b.id ? -1 : 1).slice(0, limit);
   }
 
@@ -109,23 +202,38 @@ export class Bucket implements Records {
     return found.flat();
   }
 
-  /** What was written before this call is told of when the server has answered. */
+  /** Reads what is declared. What was written before this call is told of when the server has answered. */
   async readUnless(
     id: string,
     revision: string,
-    call: RecordsCall,
   ): Promise<Row | "same" | undefined> {
     await this.#context.client.flush();
-    if (id === TOPOLOGY_ID && !this.#isOld && revision === this.#seen) {
-      return "same";
-    }
+    if (!this.#isOld && revision === this.#seen) return "same";
     this.#isOld = false;
-    const [row] = await this.read([id], call).catch((error) => {
+    try {
+      const kept = await this.get(keyOf(id));
+      const since = kept === undefined
+        ? undefined
+        : String(kept.value.since ?? "");
+      const known = this.#declared;
+      if (known !== undefined && since !== known.since) {
+        await this.#beginAnew();
+        throw new Error("the declarations are others");
+      }
+      if (kept === undefined || since === undefined) {
+        return this.#seen = undefined;
+      }
+      const row = rowOf(id, kept);
+      const count = Number(kept.value.revision);
+      if (count >= (known?.count ?? 0)) {
+        this.#declared = { count, fields: row.fields ?? {}, since };
+      }
+      this.#seen = row.revision;
+      return row.revision === revision ? "same" : row;
+    } catch (error) {
       this.#isOld = true;
       throw error;
-    });
-    this.#seen = row?.revision;
-    return row !== undefined && row.revision === revision ? "same" : row;
+    }
   }
 
   async write(
@@ -144,7 +252,14 @@ export class Bucket implements Records {
         : { type: "conflict" };
     }
     const next = Number(count) + 1;
-    const written = await this.put(keyOf(id), { revision: next, fields }, at);
+    const written = id === TOPOLOGY_ID
+      ? await this.#putDeclared(
+        next,
+        fields,
+        at === 0 ? crypto.randomUUID() : this.since,
+        at,
+      )
+      : await this.put(keyOf(id), { revision: next, fields }, at);
     return written === undefined
       ? { type: "conflict" }
       : { type: "written", revision: `${next}-${written}` };
@@ -154,11 +269,18 @@ export class Bucket implements Records {
   async get(key: string): Promise<Kept | undefined> {
     const { client } = this.#context;
     try {
-      const { message } = await client.call(
-        `STREAM.MSG.GET.${this.#stream}`,
-        { last_by_subj: this.#root + key },
+      const { message } = await this.#call(() =>
+        client.call(
+          `STREAM.MSG.GET.${this.#stream}`,
+          { last_by_subj: this.#root + key },
+        )
       );
       const { seq, data } = Object(message);
+      if (data === undefined) {
+        // The mark of an operator's `nats kv del`, over which nothing new is written.
+        await this.remove(Number(seq));
+        return undefined;
+      }
       const value = JSON.parse(TEXT.decode(decodeBase64(String(data))));
       return { sequence: Number(seq), value };
     } catch (error) {
@@ -181,12 +303,14 @@ export class Bucket implements Records {
       (ttl === undefined ? "" : `Nats-TTL: ${ttl}s\r\n`);
     const subject = this.#root + key;
     try {
-      const { seq } = answerOf(
-        await this.#context.client.request(
-          subject,
-          JSON.stringify(value),
-          head,
-        ),
+      const { seq } = await this.#call(async () =>
+        answerOf(
+          await this.#context.client.request(
+            subject,
+            JSON.stringify(value),
+            head,
+          ),
+        )
       );
       return Number(seq);
     } catch (error) {
@@ -205,18 +329,21 @@ export class Bucket implements Records {
     const pages = readPages(client, this.#stream, subject, {
       batch: PAGE,
     });
-    for await (const page of pages) {
-      for (const { subject } of page) {
-        keys.push(subject.slice(this.#root.length));
+    await this.#call(async () => {
+      for await (const page of pages) {
+        for (const { subject, message } of page) {
+          if (message.data.length === 0) continue;
+          keys.push(subject.slice(this.#root.length));
+        }
       }
-    }
+    });
     return keys;
   }
 
   /** Removes a value by where it lies; says whether it was there. */
   async remove(sequence: number): Promise<boolean> {
     const { client } = this.#context;
-    return await removeStored(client, this.#stream, sequence);
+    return await this.#call(() => removeStored(client, this.#stream, sequence));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

@@ -103,6 +103,7 @@ export class NatsStore implements Store {
     const queues = this.#queues = new Queues(
       context,
       tables,
+      bucket,
       (queue) => presence.held(queue),
     );
     this.#declarations = new Declarations(
@@ -335,7 +336,7 @@ export class NatsStore implements Store {
     await this.#run(
       "ask the server what it is",
       options,
-      () => this.#bucket.open(),
+      async () => void await this.#bucket.open(),
     );
     return { product: "NATS", version: client.version, time: client.now() };
   }

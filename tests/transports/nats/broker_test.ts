@@ -1,75 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
 import { nativeClient } from "@dashi/mq/nats";
-import { connect, headers, type NatsConnection } from "@nats-io/transport-node";
+import { headers } from "@nats-io/transport-node";
 import { rejectsWith, until } from "../../conformance/support.ts";
-
-const url = Deno.env.get("DASHI_TEST_NATS_URL");
-const reason = Deno.env.get("DASHI_TEST_NATS_REASON") ??
-  "run it by deno task test, which provides NATS";
+import { testOwn as test, url } from "./own.ts";
 
 /** One attempt, with its error as it is. */
 const ONCE = { reconnect: false } as const;
-
-function test(name: string, run: (own: Own) => Promise<void>): void {
-  Deno.test({
-    name: url === undefined ? `NATS: ${name} (${reason})` : `NATS: ${name}`,
-    ignore: url === undefined,
-    async fn() {
-      const own = await Own.open(url ?? "");
-      try {
-        await run(own);
-      } finally {
-        await own.close();
-      }
-    },
-  });
-}
-
-/** A prefix that nobody else uses, and NATS' own client beside it. */
-class Own {
-  readonly prefix: string = `t${crypto.randomUUID().slice(0, 8)}`;
-  readonly url: string;
-  readonly raw: NatsConnection;
-
-  private constructor(url: string, raw: NatsConnection) {
-    this.url = `${url}/${this.prefix}`;
-    this.raw = raw;
-  }
-
-  static async open(url: string): Promise<Own> {
-    return new Own(url, await connect({ servers: new URL(url).host }));
-  }
-
-  async api(verb: string, body: unknown = {}): Promise<Answer> {
-    const { raw } = this;
-    const answer = await raw.request(`$JS.API.${verb}`, JSON.stringify(body), {
-      timeout: 10_000,
-    });
-    return answer.json<Answer>();
-  }
-
-  async close(): Promise<void> {
-    const { streams = [] } = await this.api("STREAM.NAMES");
-    for (const each of streams) {
-      if (
-        each.startsWith(`${this.prefix}_`) || each === `KV_${this.prefix}`
-      ) await this.raw.request(`$JS.API.STREAM.DELETE.${each}`);
-    }
-    await this.raw.close();
-  }
-}
-
-/** What JetStream answers, as far as it is looked at. */
-interface Answer {
-  readonly streams?: readonly string[];
-  readonly config?: {
-    readonly retention?: string;
-    readonly subjects?: readonly string[];
-    readonly metadata?: Readonly<Record<string, string>>;
-  };
-  readonly message?: { readonly data: string; readonly hdrs?: string };
-}
 
 test("a queue is a work-queue stream, whose messages have the body as it is", async (own) => {
   await using connection = createConnection(own.url);
@@ -195,7 +132,6 @@ test("a queue that is declared again after a deletion that was cut short begins 
   await own.api(`STREAM.CREATE.${stream}`, {
     ...config,
     name: stream,
-    metadata: { dashi: config?.metadata?.dashi },
   });
   await own.raw.request(`${own.prefix}.again`, "old");
   await connection.send(queue, 2);

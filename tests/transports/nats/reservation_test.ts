@@ -12,6 +12,7 @@ Deno.test("NATS: a message that lives for no time is over, though our estimate o
         ready: "dashi.q",
         delayed: "dashi.q.delayed",
         quarantine: "dashi.q.quarantine",
+        mark: "dashi-1",
         consumer: "dashi-1",
       },
       {

@@ -1,5 +1,5 @@
 // deno-lint-ignore-file no-top-level-await -- whether there is openssl must be known before its test is named
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createServer } from "node:net";
 import { createConnection, Queue } from "@dashi/mq";
 import { nativeClient } from "@dashi/mq/nats";
@@ -97,6 +97,33 @@ testAlone(
     assertEquals(value?.payload, 2);
     await value?.ack();
     await others.return?.();
+  },
+);
+
+testAlone(
+  "who may not ack is told which right lacks, and holds up no end of a connection",
+  () =>
+    `authorization {
+  users = [
+    { user: worker, password: secret, permissions: { publish: { deny: ["$JS.ACK.>"] } } }
+  ]
+}`,
+  async (given) => {
+    const queue = new Queue<number>("q");
+    const connection = createConnection(
+      given.replace("://", "://worker:secret@"),
+    );
+    await connection.send(queue, 1);
+    const held = await connection.queue<number>("q").get();
+    await rejectsWith(
+      held?.ack() ?? Promise.resolve(),
+      "access-refused",
+      'no permission to publish to "$JS.ACK.>"',
+    );
+    const began = performance.now();
+    await connection.close({ drainTimeout: 20_000 });
+    const took = performance.now() - began;
+    assert(took < 10_000, `it took ${took} ms`);
   },
 );
 
