@@ -6,7 +6,7 @@ export type Fields = Readonly<Record<string, unknown>>;
 
 /** A record as it is in the database. */
 export interface Row {
-  /** Its name: printable ASCII. */
+  /** Its name: 1 to 2,400 characters of printable ASCII. */
   readonly id: string;
   /**
    * Another text after each write. It begins with how often the record was written, in
@@ -43,9 +43,9 @@ export type Written =
 
 /** A range of ids, in the order of their characters' codes. */
 export interface Range {
-  /** The first id. */
+  /** The first id; it may end in a space, where the range begins behind an id. */
   readonly start: string;
-  /** The id before which the range ends. */
+  /** The id before which the range ends; it may end in U+007F. */
   readonly end: string;
   /** The maximum number of rows: a whole number. */
   readonly limit: number;
@@ -114,7 +114,11 @@ export interface Records extends AsyncDisposable {
   list(range: Range, call: RecordsCall): Promise<readonly Row[]>;
   /** Reads records with their fields, in any order; those that are not there are left out. No id is twice among them, nor are there more than some thousands. */
   read(ids: readonly string[], call: RecordsCall): Promise<readonly Row[]>;
-  /** Writes each that still has its revision: one result for each draft, in their order. No id is twice among them. */
+  /**
+   * Writes each that still has its revision: one result for each draft, in their order. No
+   * id is twice among them. They are independent: they need not be written together, nor
+   * one before the other. A `list` or `read` that begins when this has resolved sees them.
+   */
   write(
     drafts: readonly Draft[],
     call: RecordsCall,
