@@ -217,8 +217,8 @@ export class Context {
     return 0;
   }
 
-  /** Time will change something in a queue sooner than was said. */
-  ringDue(_queue: string): void {}
+  /** Time will change something in a queue, or in any, sooner than was said. */
+  ringDue(_queue?: string): void {}
 
   /** Waits until what was written in a key's slot is in as many replicas as were asked for. */
   confirm(

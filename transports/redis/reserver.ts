@@ -54,8 +54,8 @@ export class Reserver {
   #turn = 0;
   #last: string | undefined; // where a script had taken enough: the next goes on behind it
   #tablesChanged = false;
-  /** Whether time may change something sooner than the last answer said. */
-  #sooner = false;
+  /** How often it was heard that time changes something sooner than was said. */
+  #sooner = 0;
   #stopTablesTimer: (() => void) | undefined;
   #over: Error | undefined;
 
@@ -121,7 +121,7 @@ export class Reserver {
 
   /** Time will change something sooner than it was said. */
   ringDue(): void {
-    this.#sooner = true;
+    this.#sooner++;
     this.#notifier.notifyAll();
   }
 
@@ -170,6 +170,7 @@ export class Reserver {
       const refreshing = this.#refreshIfOld();
       if (refreshing !== undefined) await refreshing;
       const missing = this.#missing(wants);
+      const sooner = this.#sooner;
       const { reservations, failed, next } = await this.#take(wants, deadline);
       const now = this.#context.clock.now();
       if (reservations.length > 0) this.#poll = FIRST_POLL;
@@ -180,7 +181,7 @@ export class Reserver {
       signal?.throwIfAborted();
       const look = this.#rings ? Infinity : now + this.#poll;
       this.#poll = Math.min(this.#poll * 2, LAST_POLL);
-      await this.#wait(wants, Math.min(until, next, look), signal);
+      await this.#wait(wants, Math.min(until, next, look), sooner, signal);
     }
   }
 
@@ -264,7 +265,6 @@ export class Reserver {
       return { reservations: here, failed: new Map(), next: Infinity };
     }
     const { layout, mirror, fields } = this.#context;
-    this.#sooner = false;
     const args: RedisArgument[] = [
       fields,
       this.#context.nextNumbers(1_000_000),
@@ -330,6 +330,11 @@ export class Reserver {
     }
     asked.forEach(({ queue, limit }, i) => {
       const entries = taken[i];
+      if (entries === null) {
+        // Its slot did not answer, in a cluster: the next look is at all of them.
+        this.#sweptAt = -Infinity;
+        return;
+      }
       if (!Array.isArray(entries)) {
         failed.set(
           queue,
@@ -364,10 +369,11 @@ export class Reserver {
   async #wait(
     wants: readonly ReserveWant[],
     until: number,
+    sooner: number,
     signal: AbortSignal | undefined,
   ): Promise<void> {
     // Nobody has looked at a queue that notified us while the answer was on its way.
-    const rang = this.#sooner ||
+    const rang = this.#sooner !== sooner ||
       wants.some(({ queue }) =>
         this.#fanout.count(queue) > 0 ||
         (this.#rings && !this.#empty.has(queue))

@@ -358,6 +358,7 @@ export class RedisStore implements Store {
     if (keys === undefined) {
       mirror.doubtAll();
       this.#context.tell();
+      this.#context.ringDue();
       this.#reserver.ringTables();
       this.#reserver.ringAll();
       return;

@@ -22,7 +22,7 @@ import { testAlone } from "../../support/redis.ts";
 
 /** Cases whose calls are, together, all that a connection does. */
 const CASES: RegExp =
-  /^(a fanout exchange reaches every bound|reschedule\(\) moves the end|several messages in quarantine|inspect\(\)|a full queue|messages of an ordered queue expire|an ordered queue keeps a key waiting|run\(\) in order: a message that is tried|rateLimit with|a queue with x-expires|a requeued message)/;
+  /^(a fanout exchange reaches every bound|reschedule\(\) moves the end|several messages in quarantine|an expired message is dead|inspect\(\)|a full queue|messages of an ordered queue expire|an ordered queue keeps a key waiting|run\(\) in order: a message that is tried|rateLimit with|a queue with x-expires|a requeued message)/;
 
 /** Scripts that seldom run: arguments with which they do. */
 const SELDOM = {

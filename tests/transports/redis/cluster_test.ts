@@ -6,10 +6,6 @@ import { registerConformance } from "../../support/register.ts";
 const IN_SLOTS =
   /fanout|exchange|letter|ordered|delay|expire|x-expires|dedupe|twice|duplicate|park|quarantine|delete|declare|lock|full|limit|rate|requeue|purge|count|queues|connections/;
 
-/** Of 144 runs of these, one after the other, eight: the cause is not known. */
-const LATE =
-  "now and then the dead letter of an expired message does not come within 15 s";
-
 await registerConformance("redis cluster", {
   transport: createTransport(),
   url: Deno.env.get("DASHI_TEST_REDIS_CLUSTER_URL"),
@@ -17,10 +13,5 @@ await registerConformance("redis cluster", {
   reason: Deno.env.get("DASHI_TEST_REDIS_CLUSTER_REASON") ??
     "run it by deno task test, which provides a Redis Cluster",
   only: IN_SLOTS,
-  open: {
-    "an expired message is dead-lettered while somebody waits for it": LATE,
-    "a message's own expiration is told, and does not follow it": LATE,
-    "an expired message does not go round in a circle": LATE,
-  },
   slow: /killed|schedule|answered|attempts|5,000|300/,
 });
