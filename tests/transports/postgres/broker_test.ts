@@ -97,3 +97,21 @@ test("a connection that has fallen silent is lost after two heartbeats, and the 
   assertEquals((await connection.queueStatus(queue)).messageCount, 2);
   await connection.delete(queue.name);
 });
+
+test("what two connections put back out of the quarantine at once comes once", (url) =>
+  withSchema(url, async (own, schema) => {
+    const queue = new Queue(unique("aside"));
+    await using one = createConnection(own);
+    await using other = createConnection(own);
+    const count = 40;
+    for (let i = 0; i < count; i++) await one.send(queue, i);
+    const native = await one.native(nativeClient);
+    await native.query(`UPDATE ${schema}.places SET state = 3`);
+    await other.connect();
+    const counts = await Promise.all(
+      [one, other].map((each) => each.quarantine(queue.name).putBack()),
+    );
+    const { messageCount } = await one.queueStatus(queue);
+    const sum = counts.reduce((all, each) => all + each, 0);
+    assertEquals([sum, messageCount], [count, count]);
+  }));
