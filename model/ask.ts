@@ -70,3 +70,29 @@ export function isSqlite(
   const { exec, prepare } = Object(transaction) as Partial<SqliteTransaction>;
   return typeof exec === "function" && typeof prepare === "function";
 }
+
+/** What a statement of `node:sqlite` has besides. */
+interface ReadingStatement {
+  setReturnArrays?(are: boolean): void;
+  setReadBigInts?(are: boolean): void;
+}
+
+/**
+ * Prepares a statement of ours in a database of SQLite: its rows are objects and its numbers
+ * are numbers, whatever those of the database's owner are.
+ *
+ * @typeParam S The type of the statement.
+ * @param database The database.
+ * @param sql The statement.
+ * @returns It, prepared.
+ */
+export function prepareIn<S extends object>(
+  database: { prepare(sql: string): S },
+  sql: string,
+): S {
+  const statement = database.prepare(sql);
+  const reading: ReadingStatement = statement;
+  reading.setReturnArrays?.(false);
+  reading.setReadBigInts?.(false);
+  return statement;
+}

@@ -1,7 +1,8 @@
 import { SYSTEM_CLOCK } from "../async/clock.ts";
 import { Line } from "../async/line.ts";
-import { TimeoutError } from "../model/errors.ts";
+import { OptionError, TimeoutError } from "../model/errors.ts";
 import type { SqliteTransaction } from "../model/transaction.ts";
+import { type AsyncContext, asyncContext } from "./async_context_client.ts";
 import { isBusy } from "./sqlite_codes.ts";
 
 /** Options of {@linkcode inTransaction}. */
@@ -12,6 +13,16 @@ export interface InTransactionOptions {
 
 /** Those who want a transaction of one database, one after another. */
 const LINES = new WeakMap<object, Line>();
+
+/** A transaction that is under way around a call, and those around it. */
+interface Around {
+  readonly database: object;
+  readonly outer: Around | undefined;
+  isOver: boolean;
+}
+
+/** Made by the first call. */
+let context: AsyncContext<Around> | undefined;
 
 /** The longest pause before a locked file is tried again, ms. */
 const MAX_PAUSE = 5;
@@ -25,9 +36,10 @@ const MAX_PAUSE = 5;
  * @typeParam D The database.
  * @typeParam T The type of the result.
  * @param database A database of one's own.
- * @param work What is done. If it throws, nothing of it is there. It must not call this for the same database.
+ * @param work What is done. If it throws, nothing of it is there. It must not call this for the same database, for which it would wait itself.
  * @param options How long to wait.
  * @returns What `work` has returned, when all is on the disk.
+ * @throws {OptionError} If it is called within `work` for the same database.
  * @throws {TimeoutError} If the file was locked for all of the time.
  * @throws The error of `work`.
  *
@@ -52,6 +64,17 @@ export function inTransaction<D extends SqliteTransaction, T>(
   work: (database: D) => Promise<T> | T,
   { timeout = 30_000 }: InTransactionOptions = {},
 ): Promise<T> {
+  context ??= asyncContext();
+  const outer = context?.getStore();
+  for (let each = outer; each !== undefined; each = each.outer) {
+    if (each.database === database && !each.isOver) {
+      return Promise.reject(
+        new OptionError(
+          "Cannot begin a transaction within another of the same database, which would wait for it without end: write with the database that is given to the outer one",
+        ),
+      );
+    }
+  }
   const line = LINES.get(database) ?? new Line();
   LINES.set(database, line);
   return line.enter(async () => {
@@ -66,8 +89,9 @@ export function inTransaction<D extends SqliteTransaction, T>(
       const pause = Math.random() * Math.min(tries, MAX_PAUSE);
       await new Promise<void>((resolve) => SYSTEM_CLOCK.timer(resolve, pause));
     }
+    const around: Around = { database, outer, isOver: false };
     try {
-      const result = await work(database);
+      const result = await within(around, () => work(database));
       database.exec("COMMIT");
       return result;
     } catch (error) {
@@ -77,6 +101,8 @@ export function inTransaction<D extends SqliteTransaction, T>(
         // SQLite has done it already.
       }
       throw error;
+    } finally {
+      around.isOver = true;
     }
   });
 }
@@ -89,4 +115,8 @@ function begin(database: SqliteTransaction): boolean {
     if (isBusy(error)) return false;
     throw error;
   }
+}
+
+function within<R>(around: Around, call: () => R): R {
+  return context === undefined ? call() : context.run(around, call);
 }

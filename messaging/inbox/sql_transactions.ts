@@ -1,4 +1,9 @@
-import { askOf, type ForeignRow, isSqlite } from "../../model/ask.ts";
+import {
+  askOf,
+  type ForeignRow,
+  isSqlite,
+  prepareIn,
+} from "../../model/ask.ts";
 import { OptionError } from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
 import type {
@@ -108,7 +113,8 @@ function ofSqlite(database: SqliteTransaction): Transactions {
   return {
     begin: (work) => inTransaction(database, work),
     query: (_, text, values) => {
-      const statement = database.prepare(text.replaceAll(/\$\d+/g, "?"));
+      const own = text.replaceAll(/\$\d+/g, "?");
+      const statement = prepareIn(database, own);
       return Promise.resolve(
         statement.all(...values) as readonly ForeignRow[],
       );

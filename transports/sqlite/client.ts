@@ -1,5 +1,6 @@
 import { realpathSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
+import { prepareIn } from "../../model/ask.ts";
 import { TransportError } from "../../model/errors.ts";
 import type { Row, Value } from "../sql/port.ts";
 
@@ -84,7 +85,7 @@ export function clientOf(native: Native): SqliteClient {
   const prepare = (sql: string): Prepared => {
     let statement = known.get(sql);
     if (statement === undefined) {
-      known.set(sql, statement = native.prepare(sql));
+      known.set(sql, statement = prepareIn(native, sql));
     }
     return statement;
   };

@@ -28,7 +28,9 @@ const WAYS: Readonly<
 > = {
   "node:sqlite": (shop) => {
     if (!shop.url.startsWith("sqlite:")) return undefined;
-    const file = new DatabaseSync(shop.url.slice("sqlite:".length));
+    // The user's own way to read rows is none of the library's business.
+    const reading: object = { returnArrays: true, readBigInts: true };
+    const file = new DatabaseSync(shop.url.slice("sqlite:".length), reading);
     const inbox = createSqlInbox(file, WINDOW);
     return {
       inbox,

@@ -102,3 +102,46 @@ Deno.test("inTransaction waits for another writer without blocking, and not for 
     assertEquals(await writing, "written");
     assertEquals(database.prepare("SELECT * FROM orders").all().length, 1);
   }));
+
+Deno.test("a transaction within one of the same database is refused, and one of another database, or afterwards, is not", () =>
+  withFile(async (path, database) => {
+    database.exec("CREATE TABLE orders (id INTEGER)");
+    const other = new DatabaseSync(":memory:");
+    let later: (() => Promise<void>) | undefined;
+    await inTransaction(database, async () => {
+      database.exec("INSERT INTO orders VALUES (1)");
+      await inTransaction(other, async () => {
+        await rejectsWith(
+          inTransaction(database, () => {}),
+          "option-invalid",
+          "within another of the same database",
+        );
+      });
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const afterwards = promise.then(() => inTransaction(database, () => {}));
+      later = () => {
+        resolve();
+        return afterwards;
+      };
+    });
+    await later?.();
+    other.close();
+    const rows = database.prepare("SELECT id FROM orders").all();
+    assertEquals(rows.length, 1, path);
+  }));
+
+Deno.test("a database that reads rows as arrays, and numbers as bigints, has transactions too", () =>
+  withFile(async (path) => {
+    const queue = new Queue("orders");
+    await using connection = createConnection(`sqlite:${path}`);
+    await connection.declare(queue);
+    const reading: object = { returnArrays: true, readBigInts: true };
+    const database = new DatabaseSync(path, reading);
+    await inTransaction(database, async (transaction) => {
+      await connection.send(queue, 1, { transaction });
+    });
+    assertEquals((await connection.declare(queue)).messageCount, 1);
+    const rows: unknown[] = database.prepare("SELECT 1").all();
+    assertEquals(rows, [[1n]]);
+    database.close();
+  }));
