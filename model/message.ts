@@ -124,6 +124,8 @@ export interface Delivery {
    * connections that were lost while somebody had it, maybe without beginning with it.
    */
   readonly countsFailures?: boolean | undefined;
+  /** Whether it lies in a stream, which all its readers read: nothing is put there again for one of them. */
+  readonly isOfStream?: boolean | undefined;
   /** How long the broker itself waits, ms, where it is told that a handler failed for it; without it the broker does not. */
   readonly retryDelay?: number | undefined;
   /** Its properties as they came, where `properties` and `body` are a copy already: what is changed in that goes nowhere. */

@@ -263,9 +263,9 @@ export class ReceivedMessage<T> implements Message<T> {
       declared !== undefined && hasSingleActiveConsumer(declared);
   }
 
-  /** Whether it lies in a stream, which all its readers read: nothing is put there again for one of them. */
+  /** As of its delivery. */
   get isOfStream(): boolean {
-    return this.receivedHeaders["x-stream-offset"] !== undefined;
+    return this.#delivery.isOfStream === true;
   }
 
   /** Its handler is to be called for it again, here. */

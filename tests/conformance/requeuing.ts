@@ -9,11 +9,12 @@ const MANY = 60;
 /** Messages that are requeued: the consumer that gets them, and that none is lost on the way. */
 export const REQUEUING: readonly ConformanceCase[] = [
   onStage(
-    "message.requeue({ delay }) brings it back later as it was, and no attempt is counted",
+    "message.requeue({ delay }) brings it back later as it was, whatever its headers say, and no attempt is counted",
     async ({ connection, ...stage }) => {
       const queue = stage.queue();
       const producer = connection.producer<string>({ queue });
-      const headers = { kept: 1 };
+      // A stream's messages cannot be put back; this is none of those.
+      const headers = { kept: 1, "x-stream-offset": 7 };
       await producer.publish("x", { headers, messageId: "m" });
       const began = performance.now();
       const consumer = connection.consumer<string>(queue);
