@@ -1,8 +1,16 @@
 /** Starts a NATS of the tests' own with JetStream, on loopback only. */
 
+import { connect } from "@nats-io/transport-node";
 import { cachePath } from "../support/cache.ts";
 import { Program, serverOf, startServer } from "./program.ts";
-import { type BrokerRow, type LastingServer, run } from "./server.ts";
+import {
+  type BrokerRow,
+  freePort,
+  type LastingServer,
+  run,
+  type Server,
+  until,
+} from "./server.ts";
 
 const VERSION = "2.15.1";
 
@@ -57,6 +65,16 @@ export interface NatsOptions {
   readonly syncs?: boolean;
   /** More lines of its configuration. */
   readonly config?: string;
+  /** Its own name, and a port of 127.0.0.1 for each server of its cluster, its own first. */
+  readonly cluster?: {
+    readonly name: string;
+    readonly ports: readonly number[];
+  };
+}
+
+/** A cluster, whose servers a test may kill and restart. */
+export interface NatsCluster extends Server {
+  readonly servers: readonly LastingServer[];
 }
 
 /** Starts a server in a new folder. */
@@ -67,10 +85,63 @@ export function startNats(options: NatsOptions = {}): Promise<LastingServer> {
   );
 }
 
+/** Starts three servers that know each other, and waits until they have a leader. */
+export async function startNatsCluster(): Promise<NatsCluster> {
+  const ports = [freePort(), freePort(), freePort()];
+  const starting = await Promise.allSettled(ports.map((port, i) =>
+    startNats({
+      syncs: false,
+      cluster: {
+        name: `n${i}`,
+        ports: [port, ...ports.filter((each) => each !== port)],
+      },
+    })
+  ));
+  const servers = starting.flatMap((each) =>
+    each.status === "fulfilled" ? [each.value] : []
+  );
+  const all = async (end: (server: LastingServer) => Promise<void>) =>
+    void await Promise.all(servers.map(end));
+  try {
+    for (const each of starting) {
+      if (each.status === "rejected") throw each.reason;
+    }
+    const raw = await connect({ servers: new URL(servers[0]?.url ?? "").host });
+    await until("The cluster", 30_000, async () => {
+      const body = { name: "ready", num_replicas: 3, storage: "memory" };
+      const answer = await raw.request(
+        "$JS.API.STREAM.CREATE.ready",
+        JSON.stringify({ ...body, subjects: ["ready"] }),
+      );
+      return Object(answer.json()).error === undefined;
+    });
+    await raw.request("$JS.API.STREAM.DELETE.ready");
+    await raw.close();
+    return {
+      url: servers.map(({ url }) => url).join(","),
+      servers,
+      kill: () => all((each) => each.kill()),
+      stop: () => all((each) => each.stop()),
+    };
+  } catch (error) {
+    await all((each) => each.stop());
+    throw error;
+  }
+}
+
+/** The lines by which servers find each other. */
+function clusterLines({ name, ports }: NonNullable<NatsOptions["cluster"]>) {
+  const [own, ...others] = ports.map((port) => `127.0.0.1:${port}`);
+  const routes = others.map((each) => `"nats://${each}"`);
+  return `server_name: ${name}
+cluster { name: tests, listen: "${own}", routes: [${routes.join(", ")}] }
+`;
+}
+
 async function startOn(
   port: number,
   folder: string,
-  { syncs = true, config = "" }: NatsOptions,
+  { syncs = true, config = "", cluster }: NatsOptions,
 ): Promise<LastingServer> {
   await Deno.writeTextFile(
     `${folder}/nats.conf`,
@@ -79,7 +150,7 @@ max_payload: ${MAX_PAYLOAD}
 jetstream {
   store_dir: "${folder}/data"
 ${syncs ? "  sync_interval: always\n" : ""}}
-${config}`,
+${cluster === undefined ? "" : clusterLines(cluster)}${config}`,
   );
   const program = new Program({
     title: `NATS on port ${port}`,

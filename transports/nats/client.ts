@@ -3,9 +3,11 @@ import {
   type MsgHdrs,
   type NatsConnection,
   type Payload,
+  type PublishOptions,
 } from "@nats-io/transport-node";
+import type { Clock } from "../../async/clock.ts";
 import { cut, dial, type DialSettings } from "./dial_client.ts";
-import { JetStreamError, PermissionError } from "./errors.ts";
+import { CODES, JetStreamError, PermissionError } from "./errors.ts";
 import { type NatsHeaders, readable } from "./headers.ts";
 
 /** A message that came. */
@@ -28,8 +30,15 @@ export interface NatsSubscription {
 export interface ClientSettings extends DialSettings {
   /** The subjects of JetStream's API begin like this. */
   readonly api: string;
-  /** Our time by the calendar, ms since 1970. */
-  wall(): number;
+  readonly clock: Clock;
+}
+
+interface Question {
+  readonly subject: string;
+  readonly data: Payload;
+  /** Lines of headers. */
+  readonly head?: string;
+  readonly once?: boolean;
 }
 
 /** Who is asked, and who hears of it if the login may not ask. */
@@ -40,9 +49,16 @@ interface Asked {
 
 interface Waiting {
   readonly subject: string;
+  readonly data: Payload;
+  readonly options: PublishOptions;
+  /** When it was asked last, on the clock of the process; `undefined`: it is asked once. */
+  askedAt: number | undefined;
   /** Takes a message, or an error; says whether it waits for more. */
   take(message: NatsMessage | Error): boolean;
 }
+
+/** After how many ms a question is asked again, in a cluster: the server that had it may be gone. */
+const ASK_AGAIN = 1500;
 
 const UTF8 = new TextEncoder();
 const TEXT = new TextDecoder();
@@ -61,19 +77,20 @@ export class NatsClient {
   /** What waits for the client's own promises, of which some never settle when it closes. */
   readonly #pending = new Set<(error: Error) => void>();
   readonly #api: string;
-  readonly #wall: () => number;
+  readonly #clock: Clock;
   #least = -Infinity;
   #most = Infinity;
   #count = 0;
   #refusal: Error | undefined;
+  #stopAsking: (() => void) | undefined;
 
   private constructor(
     connection: NatsConnection,
-    { api, wall }: ClientSettings,
+    { api, clock }: ClientSettings,
   ) {
     this.#connection = connection;
     this.#api = api;
-    this.#wall = wall;
+    this.#clock = clock;
     const skip = this.#inbox.length + 1;
     this.#heard.add(`${this.#inbox}.*`);
     connection.subscribe(`${this.#inbox}.*`, {
@@ -84,6 +101,7 @@ export class NatsClient {
     });
     void this.#watch();
     this.closed = connection.closed().then((error) => {
+      this.#stopAsking?.();
       const reason = this.#refusal ??
         (error instanceof Error ? error : undefined);
       const ended = reason ?? new Error("the connection has ended");
@@ -109,6 +127,11 @@ export class NatsClient {
     return a > major || (a === major && b >= minor);
   }
 
+  /** Whether the server is one of several: what one of them was asked no other knows of. */
+  get isCluster(): boolean {
+    return this.#connection.info?.cluster !== undefined;
+  }
+
   /** Whether the server delays messages. */
   get delays(): boolean {
     return this.isAtLeast(2, 12);
@@ -129,14 +152,15 @@ export class NatsClient {
     this.#connection.publish(subject, data, reply ? { reply } : {});
   }
 
-  /** Publishes, and waits for the answer; `head` has lines of headers. */
+  /** Publishes, and waits for the answer; `head` has lines of headers. What is asked `once` does harm if it is asked again. */
   request(
     subject: string,
     data: Payload = "",
     head = "",
+    once = false,
   ): Promise<NatsMessage> {
     return new Promise((resolve, reject) => {
-      this.#ask(subject, data, head, (message) => {
+      this.#ask({ subject, data, head, once }, (message) => {
         if (message instanceof Error) reject(message);
         else resolve(message);
         return false;
@@ -151,18 +175,23 @@ export class NatsClient {
   ): Promise<readonly NatsMessage[]> {
     return new Promise((resolve, reject) => {
       const all: NatsMessage[] = [];
-      this.#ask(subject, data, "", (message) => {
+      let last = 0;
+      this.#ask({ subject, data }, (message) => {
         if (message instanceof Error) {
           reject(message);
           return false;
         }
         const { code = 0, description = "" } = message.headers ?? {};
         // A stored message may have been published with a status of its own.
-        if (code === 0 || message.headers?.get("Nats-Sequence") !== "") {
-          return all.push(message) > 0;
+        const sequence = Number(message.headers?.get("Nats-Sequence"));
+        if (code === 0 || sequence > 0) {
+          // What is asked twice may be answered twice.
+          if (sequence > last) all.push(message);
+          last = sequence;
+          return true;
         }
         if (code === 204 || code === 404) resolve(all);
-        else reject(new JetStreamError(code, 0, description));
+        else reject(statusError(code, description));
         return false;
       });
     });
@@ -184,13 +213,22 @@ export class NatsClient {
   async call(
     verb: string,
     body: Readonly<Record<string, unknown>> = {},
+    once = false,
   ): Promise<Readonly<Record<string, unknown>>> {
-    const asked = this.#wall();
+    const asked = this.#clock.wall();
     const answer = answerOf(
-      await this.request(`${this.#api}.${verb}`, JSON.stringify(body)),
+      await this.request(
+        `${this.#api}.${verb}`,
+        JSON.stringify(body),
+        "",
+        once,
+      ),
+      CODES.noJetStream,
     );
     const told = Date.parse(String(answer.ts));
-    if (!Number.isNaN(told)) this.#hearTime(told - this.#wall(), told - asked);
+    if (!Number.isNaN(told)) {
+      this.#hearTime(told - this.#clock.wall(), told - asked);
+    }
     return answer;
   }
 
@@ -205,13 +243,13 @@ export class NatsClient {
   /** The server's time, ms since 1970: about, or not earlier than it is. */
   now(isLate = false): number {
     const [least, most] = [this.#least, this.#most];
-    if (least === -Infinity) return this.#wall();
-    return this.#wall() + (isLate ? most + 1 : (least + most) / 2);
+    if (least === -Infinity) return this.#clock.wall();
+    return this.#clock.wall() + (isLate ? most + 1 : (least + most) / 2);
   }
 
   /** The first number of a stream's messages that no earlier stream of its name has given. */
   freshSequence(): number {
-    return Math.max(1, Math.floor(this.#wall() * 1000));
+    return Math.max(1, Math.floor(this.#clock.wall() * 1000));
   }
 
   /** Listens to a subject as long as the connection lives. */
@@ -291,24 +329,42 @@ export class NatsClient {
   }
 
   #ask(
-    subject: string,
-    data: Payload,
-    head: string,
+    { subject, data, head = "", once = false }: Question,
     take: Waiting["take"],
   ): void {
     const token = (++this.#count).toString(36);
-    this.#waiting.set(token, { subject, take });
     const reply = `${this.#inbox}.${token}`;
+    const options = head === ""
+      ? { reply }
+      : { reply, headers: headersOf(head) };
+    const isAgain = this.isCluster && !once;
+    const askedAt = isAgain ? this.#clock.now() : undefined;
+    this.#waiting.set(token, { subject, data, options, askedAt, take });
     try {
-      this.#connection.publish(
-        subject,
-        data,
-        head === "" ? { reply } : { reply, headers: headersOf(head) },
-      );
+      this.#connection.publish(subject, data, options);
     } catch (error) {
       this.#waiting.delete(token);
       throw this.#refusal ?? error;
     }
+    if (isAgain) this.#askAgain();
+  }
+
+  /** Asks again what nobody has answered, as long as anything waits. */
+  #askAgain(): void {
+    this.#stopAsking ??= this.#clock.timer(() => {
+      this.#stopAsking = undefined;
+      const now = this.#clock.now();
+      let isAny = false;
+      for (const waiting of this.#waiting.values()) {
+        const { subject, data, options, askedAt } = waiting;
+        if (askedAt === undefined) continue;
+        isAny = true;
+        if (askedAt > now - ASK_AGAIN) continue;
+        waiting.askedAt = now;
+        this.#connection.publish(subject, data, options);
+      }
+      if (isAny) this.#askAgain();
+    }, ASK_AGAIN / 3);
   }
 
   #answer(token: string, message: NatsMessage | Error): void {
@@ -355,13 +411,12 @@ export function statusOf({ headers, reply }: NatsMessage): number {
   return reply ? 0 : headers?.code ?? 0;
 }
 
-/** Reads an answer of JetStream. */
+/** Reads an answer of JetStream; `nobody` is the error's number where nobody answers. */
 export function answerOf(
   { data, headers }: NatsMessage,
+  nobody: number = CODES.noResponders,
 ): Readonly<Record<string, unknown>> {
-  if (headers?.code === 503) {
-    throw new JetStreamError(503, 0, "nobody answers for it");
-  }
+  if (headers?.code === 503) throw statusError(503, "", nobody);
   const answer: unknown = JSON.parse(TEXT.decode(data));
   const { error } = Object(answer);
   if (error !== undefined && error !== null) {
@@ -373,6 +428,21 @@ export function answerOf(
     );
   }
   return Object(answer);
+}
+
+function statusError(
+  status: number,
+  description: string,
+  nobody: number = CODES.noResponders,
+): JetStreamError {
+  return status === 503
+    ? new JetStreamError(
+      status,
+      nobody,
+      description ||
+        "nobody answers for it: it is not there, or its servers elect a leader",
+    )
+    : new JetStreamError(status, -1, description);
 }
 
 /** What a permission would name: the subject of an ack has the message's numbers. */

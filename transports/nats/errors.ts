@@ -19,12 +19,12 @@ export class JetStreamError extends Error {
   }
   /** A status, as HTTP's. */
   readonly status: number;
-  /** JetStream's own number of the error; 0 where nobody answers at all. */
+  /** JetStream's own number of the error, or one of ours. */
   readonly number: number;
 
   /** Makes one of an answer. */
   constructor(status: number, number: number, description: string) {
-    super(description);
+    super(description || `status ${status}`);
     this.status = status;
     this.number = number;
   }
@@ -44,6 +44,10 @@ export const CODES = {
   deleteFailed: 10057,
   messageNotFound: 10037,
   messageTooLarge: 10054,
+  /** Nobody answers for JetStream's API. */
+  noJetStream: 0,
+  /** Nobody answers for a subject: no stream has it, or its servers elect one that does. */
+  noResponders: 1,
   noSequence: 10043,
   streamInUse: 10058,
   streamNotFound: 10059,
@@ -54,14 +58,30 @@ export const CODES = {
 /** No room: for the account, the server, or its memory; the disk; a stream's own limit. */
 const NO_ROOM = [10002, 10023, 10028, 10047, 10077];
 
+/** JetStream is off: nobody answers, for the account, or at all. */
+const NO_JETSTREAM = [CODES.noJetStream, 10039, 10076];
+
+/** A cluster that elects a leader, and has one in a moment. */
+const ELECTING = [CODES.noResponders, 10008, 10009];
+
 /** Whether something was not kept for want of room, which acks make. */
 export function isFull(error: unknown): boolean {
   return isOf(error, ...NO_ROOM);
 }
 
-/** Whether an error of JetStream has one of these numbers; 0 is one that nobody answers. */
+/** Whether an error of JetStream has one of these numbers. */
 export function isOf(error: unknown, ...numbers: readonly number[]): boolean {
   return error instanceof JetStreamError && numbers.includes(error.number);
+}
+
+/** Whether a stream, or its consumer, is not there. */
+export function isMissing(error: unknown): boolean {
+  return isOf(
+    error,
+    CODES.consumerNotFound,
+    CODES.noResponders,
+    CODES.streamNotFound,
+  );
 }
 
 /** Makes the library's error of the client's; `action` follows `Cannot `. */
@@ -100,7 +120,7 @@ export function dialError(broker: string, error: unknown): Error {
   if (name === "TimeoutError") {
     return notAnswered(action, "not-sent", "the server");
   }
-  if (isOf(error, 0)) {
+  if (isOf(error, ...NO_JETSTREAM)) {
     return new PreconditionFailedError(
       `Cannot ${action}: the server has no JetStream for this account; start it with -js, or "jetstream" in its configuration`,
       details,
@@ -109,7 +129,7 @@ export function dialError(broker: string, error: unknown): Error {
   if (error instanceof PermissionError) {
     return new AccessRefusedError(`Cannot ${action}: ${text}`, details);
   }
-  if (error instanceof JetStreamError) {
+  if (error instanceof JetStreamError && !isOf(error, ...ELECTING)) {
     return new PreconditionFailedError(`Cannot ${action}: ${text}`, details);
   }
   return cannotConnect(action, text, { cause: error });

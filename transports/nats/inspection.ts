@@ -11,6 +11,7 @@ import type {
   StoredCounts,
 } from "../store/store.ts";
 import type { NatsClient } from "./client.ts";
+import { isMissing } from "./errors.ts";
 import { headOf, readMessage, timeLeftOf, ttlOf } from "./message.ts";
 import { tokenOf } from "./names.ts";
 import type { Putter } from "./putter.ts";
@@ -84,48 +85,67 @@ export class Contents {
     };
   }
 
-  async #look(queue: string): Promise<StoredCounts | undefined> {
+  /** Looks into a queue; `undefined`: it is not there. What is deleted meanwhile is made anew, if it is declared still. */
+  async #into<T>(
+    queue: string,
+    look: (found: NatsQueue) => Promise<T | undefined>,
+  ): Promise<T | undefined> {
+    const { queues } = this.#context;
+    for (let tries = 1;; tries++) {
+      const found = await queues.find(queue);
+      if (found === undefined) return undefined;
+      try {
+        return await look(found);
+      } catch (error) {
+        if (!isMissing(error) || tries === 3) throw error;
+        queues.forget(queue);
+      }
+    }
+  }
+
+  #look(queue: string): Promise<StoredCounts | undefined> {
     const { client, queues } = this.#context;
-    const found = await queues.find(queue);
-    if (found === undefined) return undefined;
-    const { stream, quarantine } = found;
-    const [counts, { state }] = await Promise.all([
-      queues.look(found),
-      client.call(`STREAM.INFO.${stream}`, {
-        subjects_filter: quarantine,
-      }),
-    ]);
-    if (counts === undefined) return undefined;
-    const { ready, unacked } = counts;
-    const { messages, bytes, subjects } = Object(state);
-    const aside = Number(Object(subjects)[quarantine] ?? 0);
-    const [first] = ready > 0 ? await this.#ready(found, counts, 1) : [];
-    return {
-      ready,
-      delayed: Math.max(0, Number(messages) - ready - unacked - aside),
-      unacked,
-      oldestAge: secondsSince(first?.at, client.now()),
-      bytes: Number(bytes),
-    };
+    return this.#into(queue, async (found) => {
+      const { stream, quarantine } = found;
+      const [counts, { state }] = await Promise.all([
+        queues.look(found),
+        client.call(`STREAM.INFO.${stream}`, {
+          subjects_filter: quarantine,
+        }),
+      ]);
+      if (counts === undefined) return undefined;
+      const { ready, unacked } = counts;
+      const { messages, bytes, subjects } = Object(state);
+      const aside = Number(Object(subjects)[quarantine] ?? 0);
+      const [first] = ready > 0 ? await this.#ready(found, counts, 1) : [];
+      return {
+        ready,
+        delayed: Math.max(0, Number(messages) - ready - unacked - aside),
+        unacked,
+        oldestAge: secondsSince(first?.at, client.now()),
+        bytes: Number(bytes),
+      };
+    });
   }
 
   async #peek(queue: string, max: number): Promise<readonly PeekedItem[]> {
     const { client, queues } = this.#context;
-    const found = await queues.find(queue);
-    if (found === undefined) return [];
-    const state = await queues.look(found);
-    if (state === undefined) return [];
-    const all = await this.#ready(found, state, max);
-    return all.flatMap(({ sequence, at, message }) => {
-      const left = timeLeftOf(message, at, client.now());
-      if (left !== undefined && left <= 0) return [];
-      const redelivered = sequence <= state.delivered;
-      return [{
-        message: readMessage(queue, message),
-        redelivered,
-        deliveryCount: redelivered ? undefined : 0,
-      }];
+    const peeked = await this.#into(queue, async (found) => {
+      const state = await queues.look(found);
+      if (state === undefined) return undefined;
+      const all = await this.#ready(found, state, max);
+      return all.flatMap(({ sequence, at, message }) => {
+        const left = timeLeftOf(message, at, client.now());
+        if (left !== undefined && left <= 0) return [];
+        const redelivered = sequence <= state.delivered;
+        return [{
+          message: readMessage(queue, message),
+          redelivered,
+          deliveryCount: redelivered ? undefined : 0,
+        }];
+      });
     });
+    return peeked ?? [];
   }
 
   async #ready(

@@ -1,17 +1,31 @@
 import { PublishError } from "../../model/errors.ts";
+import type { Clock } from "../../async/clock.ts";
+import type { Lifeline } from "../store/lifeline.ts";
+import type { NatsContext } from "./context.ts";
 import type { Tables } from "../records/tables.ts";
 import { EnvelopeWriter } from "../store/envelope.ts";
 import type { Handles } from "../store/put_once.ts";
 import type { StoreItem } from "../store/store.ts";
 import { answerOf, type NatsClient } from "./client.ts";
-import { isOf } from "./errors.ts";
+import { CODES, isOf } from "./errors.ts";
 import { HEADER_ROOM, ttlHead, writeMessage, type Written } from "./message.ts";
 import { tokenOf } from "./names.ts";
 import type { Queues } from "./queues.ts";
 
+/** How long a stream is waited for that is there, and takes nothing, ms. */
+const PATIENCE = 15_000;
+
+/** The longest time between two tries, ms. */
+const LONGEST_PAUSE = 500;
+
+/** The header of the id by which a stream knows a copy that it has. */
+const ID = "Nats-Msg-Id: ";
+
 /** Puts messages: each copy is published to the subject of its queue, and JetStream confirms it. */
 export class Putter {
   readonly #client: NatsClient;
+  readonly #clock: Clock;
+  readonly #lifeline: Lifeline;
   readonly #queues: Queues;
   readonly #tables: Tables;
   readonly #noteExpiry: (queue: string, ttl: number) => void;
@@ -19,12 +33,14 @@ export class Putter {
 
   /** Makes one, that tells of messages that expire in so many ms. */
   constructor(
-    client: NatsClient,
+    { client, clock, lifeline }: NatsContext,
     queues: Queues,
     tables: Tables,
     noteExpiry: (queue: string, ttl: number) => void,
   ) {
     this.#client = client;
+    this.#clock = clock;
+    this.#lifeline = lifeline;
     this.#queues = queues;
     this.#tables = tables;
     this.#noteExpiry = noteExpiry;
@@ -81,18 +97,21 @@ export class Putter {
         `Nats-Schedule-Target: ${ready}\r\n`;
       if (goes) lines += `Nats-Schedule-TTL: ${seconds}s\r\n`;
     } else if (goes) lines += `Nats-TTL: ${seconds}s\r\n`;
-    if (handle !== undefined) lines += `Nats-Msg-Id: ${handle}\r\n`;
-    for (let tries = 1;; tries++) {
+    if (handle !== undefined) lines += `${ID}${handle}\r\n`;
+    const until = this.#clock.now() + PATIENCE;
+    for (let pause = 20;; pause *= 2) {
       try {
         const sequence = await this.publish(subject, body, lines);
         if (ttl !== undefined) this.#noteExpiry(queue, message.delay + ttl);
         return sequence;
       } catch (error) {
-        if (!isOf(error, 0) || tries === 3) throw error;
+        const isThere = !isOf(error, CODES.noResponders);
+        if (isThere || this.#clock.now() > until) throw error;
       }
-      // No stream takes it: the queue was declared just now, or deleted.
+      // No stream takes it: the queue was declared just now, or deleted, or a cluster elects.
       queues.forget(queue);
       if (await queues.find(queue) === undefined) return 0;
+      await this.#lifeline.sleep(Math.min(pause, LONGEST_PAUSE));
     }
   }
 
@@ -102,7 +121,11 @@ export class Putter {
     body: Uint8Array,
     head: string,
   ): Promise<number> {
-    const { seq } = answerOf(await this.#client.request(subject, body, head));
+    const client = this.#client;
+    // What is asked again is put once.
+    const isNamed = !client.isCluster || head.includes(ID);
+    const lines = isNamed ? head : `${head}${ID}${crypto.randomUUID()}\r\n`;
+    const { seq } = answerOf(await client.request(subject, body, lines));
     return Number(seq);
   }
 }

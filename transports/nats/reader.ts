@@ -42,10 +42,12 @@ export async function removeStored(
   sequence: number,
 ): Promise<boolean> {
   try {
-    await client.call(`STREAM.MSG.DELETE.${stream}`, {
-      seq: sequence,
-      no_erase: true,
-    });
+    // Asked again it would say that it was not there.
+    await client.call(
+      `STREAM.MSG.DELETE.${stream}`,
+      { seq: sequence, no_erase: true },
+      true,
+    );
     return true;
   } catch (error) {
     if (

@@ -126,7 +126,7 @@ export class Bucket implements Records {
     } catch (error) {
       const isGone = isOf(error, CODES.streamNotFound);
       // Nobody answers for a stream that is not there, nor while a cluster elects.
-      if (!isGone && !isOf(error, 0)) throw error;
+      if (!isGone && !isOf(error, CODES.noResponders)) throw error;
       const isNew = await (this.#opening ??= this.open().finally(() => {
         this.#opening = undefined;
       }));

@@ -17,6 +17,9 @@ import type { Settlements } from "./settlements.ts";
 /** How long one request of a waiting connection waits at the server at most, ms. */
 export const WAIT = 10_000;
 
+/** How long after its time an answer is missed, ms. */
+const UNHEARD = 3000;
+
 /** What a reserver uses of its connection. */
 export interface ReserverContext extends NatsContext {
   readonly tables: Tables;
@@ -37,6 +40,8 @@ interface Listening {
   readonly listeners: OnNews[];
   /** The request, and what it brought. */
   waiting: NatsSubscription | undefined;
+  /** No longer watches for its end. */
+  stop?: () => void;
   readonly taken: NatsReservation[];
 }
 
@@ -165,11 +170,17 @@ export class Reserver implements QueueNotifier {
     return client.whileOpen(
       new Promise((resolve, reject) => {
         const done = (result: readonly NatsMessage[] | undefined) => {
+          stop?.();
           subscription.unsubscribe();
           resolve(result);
         };
+        // The server that had the request may be gone. What it sends yet comes again.
+        const stop = client.isCluster
+          ? this.#after(UNHEARD, () => done(received))
+          : undefined;
         const subscription = client.ask(verb, body, (message) => {
           if (message instanceof PermissionError) {
+            stop?.();
             subscription.unsubscribe();
             return reject(message);
           }
@@ -192,9 +203,21 @@ export class Reserver implements QueueNotifier {
     if (this.#listening.get(queue) !== listening || this.#isClosed) return;
     if (listening.waiting !== undefined) return;
     if (found === undefined) return this.#tell(queue);
+    // Who waits at one server of several asks another before long: that may have left.
+    const wait = client.isCluster
+      ? Math.min(this.#context.wait, UNHEARD)
+      : this.#context.wait;
+    const isOver = () => {
+      stop();
+      if (listening.waiting !== subscription) return; // it was called off
+      listening.waiting = undefined;
+      subscription.unsubscribe();
+      this.#tell(queue);
+    };
+    const stop = this.#after(wait + UNHEARD, isOver);
     const subscription = listening.waiting = client.ask(
       `CONSUMER.MSG.NEXT.${found.stream}.${found.consumer}`,
-      { batch: 1, expires: this.#context.wait * NANO },
+      { batch: 1, expires: wait * NANO },
       (message) => {
         const code = message instanceof PermissionError
           ? 403
@@ -204,12 +227,24 @@ export class Reserver implements QueueNotifier {
           const [taken] = this.#keep(found, [message]);
           if (taken !== undefined) listening.taken.push(taken);
         } else if (code === 503 || code === 409) queues.forget(queue);
-        if (listening.waiting !== subscription) return; // it was called off
-        listening.waiting = undefined;
-        subscription.unsubscribe();
-        this.#tell(queue);
+        isOver();
       },
     );
+    listening.stop = stop;
+  }
+
+  /** Calls back after so many ms, unless it is called off, or the connection ends. */
+  #after(delay: number, callback: () => void): () => void {
+    const { clock, lifeline } = this.#context;
+    const stop = clock.timer(() => {
+      forget();
+      callback();
+    }, delay);
+    const forget = lifeline.onEnd(stop);
+    return () => {
+      stop();
+      forget();
+    };
   }
 
   /** Calls the request of a queue off; what it brings meanwhile goes back. */
@@ -219,6 +254,7 @@ export class Reserver implements QueueNotifier {
     this.#listening.delete(queue);
     if (this.#listening.size === 0) this.#context.onListening(false);
     const { waiting, taken } = listening;
+    listening.stop?.();
     listening.waiting = undefined;
     this.#later((async () => {
       await waiting?.drain().catch(() => {});

@@ -140,7 +140,7 @@ export class NatsStore implements Store {
       found: () => reserver.tellAny(),
     });
     const putter = this.#putter = new Putter(
-      client,
+      context,
       queues,
       tables,
       (queue, ttl) => expiry.note(queue, ttl),

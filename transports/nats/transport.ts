@@ -1,3 +1,4 @@
+import { errorText } from "../../model/error_text.ts";
 import { PreconditionFailedError } from "../../model/errors.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import { connectionLost, notAnswered } from "../connection_errors.ts";
@@ -80,7 +81,7 @@ async function open(
         ? operationTimeout
         : Math.max(deadline - clock.now(), 1),
       heartbeat,
-      wall: () => clock.wall(),
+      clock,
       signal: giveUp.signal,
     });
     if (giveUp.signal.aborted) client.destroy();
@@ -94,7 +95,7 @@ async function open(
       lifeline.lose(
         connectionLost(
           broker,
-          error?.message ?? "the server closed it",
+          error === undefined ? "the server closed it" : errorText(error),
           error === undefined ? {} : { cause: error },
         ),
       )

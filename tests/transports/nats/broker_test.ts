@@ -1,7 +1,10 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
 import { nativeClient } from "@dashi/mq/nats";
 import { headers } from "@nats-io/transport-node";
+import { answerOf } from "../../../transports/nats/client.ts";
+import { JetStreamError, translate } from "../../../transports/nats/errors.ts";
+import { parseHeaders } from "../../../transports/nats/headers.ts";
 import { rejectsWith, until } from "../../conformance/support.ts";
 import { testOwn as test, url } from "./own.ts";
 
@@ -198,4 +201,28 @@ test("connection.native() is the client of NATS", async (own) => {
   await using connection = createConnection(own.url);
   const native = await connection.native(nativeClient);
   await native.flush();
+});
+
+test("a queue whose stream an operator deleted is looked at as an empty one", async (own) => {
+  await using connection = createConnection(own.url);
+  const queue = new Queue("looked-at");
+  for (const _ of [1, 2]) {
+    await connection.send(queue, 1);
+    await own.api(`STREAM.DELETE.${own.prefix}_looked-at`);
+    const info = await connection.inspect().queue(queue.name);
+    assertEquals([info?.ready, info?.unacked], [0, 0]);
+    await own.api(`STREAM.DELETE.${own.prefix}_looked-at`);
+    assertEquals(await connection.queue(queue.name).peek(), []);
+  }
+});
+
+Deno.test("NATS: an answer whose status says nothing is an error that says something", () => {
+  const raw = parseHeaders(new TextEncoder().encode("NATS/1.0 503\r\n\r\n"));
+  const answer = { subject: "_", data: new Uint8Array(), headers: raw };
+  const error = assertThrows(() => answerOf(answer), JetStreamError, "nobody");
+  assertMatch(
+    String(Object(translate("look at queues", error)).message),
+    /^Cannot look at queues: nobody answers/,
+  );
+  assertEquals(new JetStreamError(500, -1, "").message, "status 500");
 });

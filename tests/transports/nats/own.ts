@@ -12,7 +12,7 @@ export function testOwn(name: string, run: (own: Own) => Promise<void>): void {
   Deno.test({
     name: url === undefined ? `NATS: ${name} (${reason})` : `NATS: ${name}`,
     ignore: url === undefined,
-    async fn() {
+    fn: async () => {
       const own = await Own.open(url ?? "");
       try {
         await run(own);

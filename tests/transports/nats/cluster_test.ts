@@ -1,0 +1,84 @@
+/** Three servers, of which each keeps all queues: one that is killed takes nothing with it. */
+
+import { assertEquals } from "@std/assert";
+import { connect } from "@nats-io/transport-node";
+import { createConnection, Queue } from "@dashi/mq";
+import { isInstalled, startNatsCluster } from "../../brokers/nats.ts";
+import { until } from "../../brokers/server.ts";
+
+/** How many publishes are under way at once. */
+const AT_ONCE = 4;
+
+/** Milliseconds that an election may take on a machine that is busy, and more. */
+const PATIENCE = 60_000;
+
+Deno.test({
+  name:
+    "NATS: the server of a cluster that leads a queue is killed: nothing confirmed is lost, and no call fails",
+  ignore: !isInstalled(),
+  fn: async () => {
+    const cluster = await startNatsCluster();
+    try {
+      const queue = new Queue<number>("orders");
+      const at = (i: number) =>
+        `${cluster.servers.at(i)?.url}/c?replicas=3&ack_wait=5`;
+      await using first = createConnection(at(0));
+      await first.declare(queue);
+      const raw = await connect({
+        servers: cluster.servers.map(({ url }) => new URL(url).host),
+      });
+      const info = await raw.request("$JS.API.STREAM.INFO.c_orders");
+      const { leader, replicas } = Object(info.json()).cluster;
+      await raw.close();
+      assertEquals(replicas.length, 2);
+      const led = Number(leader.slice(1));
+      // Neither is connected to it: what they ask is on its way to it when it dies.
+      await using sender = createConnection([at(led - 1), at(led - 2)]);
+      await using receiver = createConnection([at(led - 2), at(led - 1)]);
+      const confirmed: number[] = [];
+      const got = new Set<number>();
+      let isOn = true;
+      const sending = Promise.all(
+        Array.from({ length: AT_ONCE }, async (_, k) => {
+          for (let i = k; isOn; i += AT_ONCE) {
+            await sender.send(queue, i);
+            confirmed.push(i);
+          }
+        }),
+      );
+      const consumer = receiver.consumer(queue, { prefetch: 20 });
+      const consuming = consumer.run(({ payload }) => void got.add(payload), {
+        concurrency: 5,
+      });
+      const flows = async (what: string) => {
+        const { length } = confirmed;
+        const { size } = got;
+        const flow = until(
+          what,
+          PATIENCE,
+          () =>
+            Promise.resolve(
+              confirmed.length > length + 100 && got.size > size + 100,
+            ),
+        );
+        await Promise.race([flow, sending]); // a publish that fails fails the test
+      };
+      await flows("Messages");
+      await cluster.servers[led]?.kill();
+      await flows("Messages without the server that led");
+      await cluster.servers[led]?.restart("SIGKILL");
+      await flows("Messages with it again");
+      isOn = false;
+      await sending;
+      await until(
+        "All that was confirmed",
+        PATIENCE,
+        () => Promise.resolve(confirmed.every((each) => got.has(each))),
+      );
+      await consumer.cancel();
+      await consuming;
+    } finally {
+      await cluster.stop();
+    }
+  },
+});
