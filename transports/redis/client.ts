@@ -19,11 +19,13 @@ import {
   isLoss,
   isReplyError,
   lostError,
+  noHandshake,
   passingError,
   replyError,
 } from "./errors.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import type { Push } from "./push_client.ts";
+import { Replication } from "./replication.ts";
 import type { RedisArgument, RedisReply } from "./reply.ts";
 import { Watching } from "./watching_client.ts";
 
@@ -32,9 +34,6 @@ export interface Script {
   readonly text: string;
   readonly sha: string;
 }
-
-/** For how long replicas are waited for, ms: nothing else is sent meanwhile. */
-const REPLICATION = 1000;
 
 /** The action of a liveness check, for errors. */
 const HEAR = "hear from the server";
@@ -62,6 +61,7 @@ export class RedisClient implements AsyncDisposable {
   readonly #dial: Dial;
   readonly #redis: Redis;
   readonly #watching: Watching;
+  readonly #replication: Replication;
   readonly #limits: Limits;
   readonly #hungUp: Promise<void>;
   #failure: unknown;
@@ -86,6 +86,12 @@ export class RedisClient implements AsyncDisposable {
     });
     this.#redis = new Redis(redisOptions(dial, timeout));
     this.#watching = new Watching(this.#redis);
+    this.#replication = new Replication(
+      this,
+      dial.clock,
+      dial.silence,
+      this.#limits,
+    );
     guardAnswers(this.#redis, dial.maxResponseSize, (error) => {
       this.destroy(lostError(dial.broker, error));
     });
@@ -107,21 +113,21 @@ export class RedisClient implements AsyncDisposable {
     const left = Math.min(deadline - clock.now(), 2 ** 31 - 1);
     const client = new RedisClient(dial, Math.max(1, Math.ceil(left)));
     const action = `connect to "${dial.broker}"`;
+    const late = () =>
+      dial.tls !== undefined && client.#redis.status === "connecting"
+        ? noHandshake(action, dial.isNode)
+        : notAnswered(action, "not-sent");
     try {
-      await client.#limits.wait(
-        client.#redis.connect(),
-        options,
-        () => notAnswered(action, "not-sent"),
-      );
+      await client.#limits.wait(client.#redis.connect(), options, late);
       if (client.#reason === undefined) client.#heartbeat.start();
       return client;
     } catch (error) {
       const failure = client.#failure ?? error;
+      const isLate = /ETIMEDOUT/.test(String(failure));
+      const cause = isLate ? late() : lostError(dial.broker, failure, true);
       await client[Symbol.asyncDispose]();
       if (signal?.aborted || error instanceof MessagingError) throw error;
-      throw /ETIMEDOUT/.test(String(failure))
-        ? notAnswered(action, "not-sent")
-        : lostError(dial.broker, failure, true);
+      throw cause;
     }
   }
 
@@ -220,7 +226,7 @@ export class RedisClient implements AsyncDisposable {
    * @param action The action, for errors.
    * @param replicas How many of them.
    * @param _key A key in the slot, where there are several.
-   * @throws {ConnectionError} If fewer have it by then: perhaps it is lost.
+   * @throws {TimeoutError} If fewer have it by its deadline: perhaps it is lost.
    */
   async confirm(
     action: string,
@@ -228,16 +234,7 @@ export class RedisClient implements AsyncDisposable {
     _key: string,
     options?: CallOptions,
   ): Promise<void> {
-    // A moment before its deadline, so that its caller is told why.
-    const left = (options?.deadline ?? Infinity) - this.#dial.clock.now() - 100;
-    const time = Math.max(1, Math.min(REPLICATION, Math.floor(left)));
-    const wait = ["WAIT", replicas, time] as const;
-    const have = await this.send(action, wait, options);
-    if (Number(have) >= replicas) return;
-    throw new ConnectionError(
-      `Cannot ${action}: ${have} of the ${replicas} replicas that were asked for had it within ${time} ms`,
-      { code: "connection-lost", outcome: "unknown" },
-    );
+    await this.#replication.confirm(action, replicas, options);
   }
 
   /** Says whether any of some keys is there, and has the server tell when one of them changes. */

@@ -7,6 +7,7 @@ import {
   NotFoundError,
   PreconditionFailedError,
   PublishError,
+  TimeoutError,
 } from "../../model/errors.ts";
 import {
   cannotConnect,
@@ -120,6 +121,23 @@ export function passingError(
   return new PassingError(
     `Cannot ${action}: no node of the cluster serves its slot now (${text})`,
     { code: "connection-lost", outcome: "not-sent", cause },
+  );
+}
+
+/**
+ * Makes the error of a TLS handshake that was not answered: a Redis without TLS waits for more.
+ *
+ * @param action The action that failed, after `Cannot `.
+ * @param isNode Whether it is a node of a cluster, whose address another may have told.
+ * @returns The error.
+ */
+export function noHandshake(action: string, isNode: boolean): TimeoutError {
+  const told = isNode
+    ? ", and nodes that tell ports without TLS need tls-cluster yes"
+    : "";
+  return new TimeoutError(
+    `Cannot ${action} in time: the server has not answered the TLS handshake; write redis:// where it has no TLS${told}`,
+    { outcome: "not-sent" },
   );
 }
 

@@ -281,11 +281,15 @@ export class Layout {
       [this.due, this.expiring, this.owners, this.sizes, this.time].includes(
         key,
       ) ||
-      // It would end its hash tag before it began.
-      (this.options.sharded === true && queue.startsWith("}")) ||
+      !this.hasSlot(queue) ||
       queue === "unacked_mutex" || key === this.deadlines ||
       RESERVED.some((each) => queue.startsWith(each)) ||
       this.suffixes.some((each) => each !== "" && queue.endsWith(each));
+  }
+
+  /** Whether all keys of a queue of this name are in one slot: it may not end its hash tag before that has begun. */
+  hasSlot(queue: string): boolean {
+    return this.options.sharded !== true || !queue.startsWith("}");
   }
 
   /** Reads a member of a set of bindings, or returns `undefined` if it is none. */

@@ -91,9 +91,13 @@ export class Tables {
   }
 
   #check({ type, name }: TopologyKey): void {
-    if (type !== "queue" || !this.#context.layout.isReserved(name)) return;
+    const { layout } = this.#context;
+    if (type !== "queue" || !layout.isReserved(name)) return;
+    const why = layout.hasSlot(name)
+      ? "its key is kept for something else"
+      : 'no queue of a cluster has a name that begins with "}", for the name stands in the braces that say in which slot its keys are';
     throw new AccessRefusedError(
-      `Cannot use "${name}" as a queue: its key is kept for something else; use another name`,
+      `Cannot use "${name}" as a queue: ${why}; use another name`,
       { outcome: "not-sent" },
     );
   }

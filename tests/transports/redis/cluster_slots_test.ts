@@ -3,6 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { Redis } from "ioredis";
 import { createHash } from "node:crypto";
+import { Queue } from "@dashi/mq";
 import { createTransport } from "../../../transports/redis/mod.ts";
 import { Layout } from "../../../transports/redis/layout.ts";
 import { readRedisOptions } from "../../../transports/redis/options.ts";
@@ -18,7 +19,8 @@ import { Mirror } from "../../../transports/redis/mirror.ts";
 import { SlotContext } from "../../../transports/redis/slot_context.ts";
 import { startRedisCluster } from "../../brokers/redis_cluster.ts";
 import { CONFORMANCE_CASES, type Harness } from "../../conformance/mod.ts";
-import { testAlone } from "../../support/redis.ts";
+import { rejectsWith } from "../../conformance/support.ts";
+import { connectTo, testAlone } from "../../support/redis.ts";
 
 /** Cases whose calls are, together, all that a connection does. */
 const CASES: RegExp =
@@ -221,3 +223,29 @@ Deno.test("a key of a queue in a slot of its own says which queue that is, whate
   }
   assert(layout.isReserved("}a"));
 });
+
+testAlone(
+  "in a cluster names with braces are queues, but for those that begin with a closing one",
+  async () => {
+    const cluster = await startRedisCluster({ replicas: false });
+    try {
+      await using connection = connectTo(cluster.url);
+      for (const name of ["{", "{}", "a{", "{a", "a}", "{}a", "{a}b"]) {
+        const queue = new Queue<string>(name);
+        await connection.send(queue, name);
+        const message = await connection.queue(queue).get();
+        assertEquals(message?.payload, name);
+        await message?.ack();
+      }
+      for (const name of ["}", "}a"]) {
+        await rejectsWith(
+          connection.declare(new Queue(name)),
+          "access-refused",
+          'has a name that begins with "}"',
+        );
+      }
+    } finally {
+      await cluster.stop();
+    }
+  },
+);

@@ -6,6 +6,7 @@ import {
   ConnectionError,
   Queue,
 } from "@dashi/mq";
+import { rejectsWith } from "../../conformance/support.ts";
 import { startRedis } from "../../brokers/redis.ts";
 import { freePort, until } from "../../brokers/server.ts";
 import { certificates } from "../../support/certificates.ts";
@@ -243,3 +244,13 @@ testAlone(
     }
   },
 );
+
+test("rediss:// to a server without TLS, which says nothing to it, fails with a word of TLS", async (server) => {
+  const url = server.url.replace("redis:", "rediss:");
+  for (const to of [url, `${url}?cluster=1`]) {
+    const options = { ...ONCE, connectTimeout: 1500 };
+    await using connection = connectTo(to, options);
+    const why = "has not answered the TLS handshake; write redis://";
+    await rejectsWith(connection.connect(), "connection-failed", why);
+  }
+});
