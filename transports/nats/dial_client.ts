@@ -155,6 +155,41 @@ function guard(socket: Socket): void {
   keep();
 }
 
+/** The bytes of a message that is too large: those of its headers, and how many there are. */
+class Counted {
+  length = 0;
+  readonly #headers: Uint8Array;
+
+  /** Makes one of a message's first bytes. */
+  constructor(first: Uint8Array, headers: number) {
+    this.#headers = new Uint8Array(Math.max(headers, 0));
+    this.write(first);
+  }
+
+  write(bytes: Uint8Array): void {
+    const room = this.#headers.subarray(this.length);
+    room.set(bytes.subarray(0, room.length));
+    this.length += bytes.length;
+  }
+
+  writeByte(byte: number): void {
+    this.write(Uint8Array.of(byte));
+  }
+
+  bytes(): Uint8Array {
+    return this.#headers;
+  }
+}
+
+const ACK = new TextEncoder().encode("$JS.ACK.");
+
+/** Whether a message lies in a stream, and is no answer of JetStream's own. */
+function isStored(
+  { hdr, reply }: { readonly hdr: number; readonly reply?: Uint8Array },
+): boolean {
+  return hdr > 0 || ACK.every((byte, i) => reply?.[i] === byte);
+}
+
 /** The client's parser has no limit; and after bytes that it cannot read nobody reads, though the connection stays. */
 function patchParser(prototype: Parser): void {
   const { parse } = prototype;
@@ -165,7 +200,13 @@ function patchParser(prototype: Parser): void {
     const most = dashi.maxResponseSize;
     try {
       parse.call(this, chunk);
-      const { argBuf, msgBuf, ma } = this;
+      const { argBuf, msgBuf, ma } = Object(this);
+      if (msgBuf !== undefined && ma.size > most && isStored(ma)) {
+        // It comes without its body: else the connection would be cut as often as it comes.
+        if (msgBuf instanceof Counted) return;
+        Object.assign(this, { msgBuf: new Counted(msgBuf.bytes(), ma.hdr) });
+        return;
+      }
       const announced = msgBuf === undefined ? 0 : ma.size;
       if (Math.max(argBuf?.length ?? 0, announced) > most) {
         throw new ResponseTooLargeError(most);

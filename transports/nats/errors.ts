@@ -111,7 +111,9 @@ export function translate(action: string, error: unknown): unknown {
 export function dialError(broker: string, error: unknown): Error {
   if (error instanceof MessagingError) return error;
   const action = `connect to "${broker}"`;
-  const text = errorText(error);
+  const told = errorText(error);
+  // The client's words where the server hung up, and the system told of no error.
+  const text = /undefined error/.test(told) ? "the server closed it" : told;
   const name = error instanceof Error ? error.name : "";
   const details = { cause: error, outcome: "not-sent" } as const;
   if (/Authori[sz]ation|Authentication/i.test(`${name} ${text}`)) {

@@ -43,6 +43,13 @@ function rawOf(message: object): Uint8Array {
     : new Uint8Array();
 }
 
+/** How many bytes a message has that came without its body, for it is larger than `maxResponseSize`; else 0. */
+export function cutSize(message: object): number {
+  const { _msg, _rdata: bytes } = Object(message);
+  const size = Number(Object(_msg).size);
+  return bytes instanceof Uint8Array && size > bytes.length ? size : 0;
+}
+
 const TEXT = new TextDecoder();
 
 /** Reads lines of headers, whatever their names are. */

@@ -12,12 +12,12 @@ import type {
 } from "../store/store.ts";
 import type { NatsClient } from "./client.ts";
 import { isMissing } from "./errors.ts";
-import { headOf, readMessage, timeLeftOf, ttlOf } from "./message.ts";
+import { CutError, headOf, readMessage, timeLeftOf, ttlOf } from "./message.ts";
 import { tokenOf } from "./names.ts";
 import type { Putter } from "./putter.ts";
 import type { NatsQueue, Queues, QueueState } from "./queues.ts";
 import { readPages, removeStored, type Stored } from "./reader.ts";
-import type { Settlements } from "./settlements.ts";
+import { LATER, type Settlements } from "./settlements.ts";
 
 /** What looks into streams use of their connection. */
 export interface ContentsContext {
@@ -238,13 +238,22 @@ export class Contents {
   /** Copies messages, as they came, to where no consumer takes them: should the process end then, there are two. */
   async #add(all: readonly Reservation[]): Promise<readonly Reservation[]> {
     const { putter, settlements } = this.#context;
-    const ours = all.flatMap((each) => settlements.isOurs(each) ? [each] : []);
+    const isCut = ({ message }: Reservation) =>
+      isMalformed(message) && message.error instanceof CutError;
+    const whole = all.filter((each) => !isCut(each));
+    const ours = whole.flatMap((each) =>
+      settlements.isOurs(each) ? [each] : []
+    );
     await Promise.all(
       ours.map(({ from, received }) =>
         putter.publish(from.quarantine, received.data, headOf(received))
       ),
     );
-    return await settlements.settle(all, "+ACK");
+    return [
+      ...await settlements.settle(whole, "+ACK"),
+      // Its body is at the server alone.
+      ...await settlements.settle(all.filter(isCut), LATER),
+    ];
   }
 
   /** Lists what is in quarantine. */

@@ -9,6 +9,7 @@ import {
 } from "../store/envelope.ts";
 import type { Malformed } from "../store/store.ts";
 import type { NatsMessage } from "./client.ts";
+import { cutSize } from "./headers.ts";
 
 /** The header that has all that AMQP knows of a message: JSON. */
 const ENVELOPE = "Dashi-Message";
@@ -90,6 +91,20 @@ export function headOf({ headers }: NatsMessage): string {
   return head;
 }
 
+/** A message that came without its body. */
+export class CutError extends Error {
+  static {
+    this.prototype.name = "CutError";
+  }
+
+  /** Makes one of a message of so many bytes. */
+  constructor(size: number) {
+    super(
+      `its ${size} bytes are more than the option maxResponseSize allows: it stays in its queue, and is handed out again in an hour`,
+    );
+  }
+}
+
 /** Reads a message, of ours or of any client of NATS. */
 export function readMessage(
   queue: string,
@@ -97,6 +112,8 @@ export function readMessage(
 ): Publishing | Malformed {
   const { headers } = received;
   const data = plain(received.data);
+  const size = cutSize(received);
+  if (size > 0) return { error: new CutError(size), body: data };
   let envelope = headers?.get(ENVELOPE) ?? "";
   let body = data;
   const length = Number(headers?.get(LENGTH) || 0);

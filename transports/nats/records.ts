@@ -1,6 +1,7 @@
 /** The declarations and marks of all connections: a bucket of keys and values, which `nats kv ls` shows. */
 
 import { decodeBase64 } from "../../codec/mod.ts";
+import { ResponseTooLargeError } from "../../model/response_limit.ts";
 import type {
   Fields,
   Records,
@@ -13,6 +14,7 @@ import { connectionLost } from "../connection_errors.ts";
 import type { CloseReason } from "../transport.ts";
 import { answerOf } from "./client.ts";
 import { CODES, isOf } from "./errors.ts";
+import { cutSize } from "./headers.ts";
 import type { NatsContext } from "./context.ts";
 import { readPages, removeStored } from "./reader.ts";
 
@@ -175,7 +177,7 @@ export class Bucket implements Records {
     { start, end, limit, withFields }: Range,
     _: RecordsCall,
   ): Promise<readonly Row[]> {
-    const { client } = this.#context;
+    const { client, settings } = this.#context;
     const rows: Row[] = [];
     const pages = readPages(client, this.#stream, `${this.#root}>`, {
       batch: PAGE,
@@ -184,7 +186,11 @@ export class Bucket implements Records {
       for await (const page of pages) {
         for (const { sequence, subject, message } of page) {
           const id = idOf(subject.slice(this.#root.length));
-          if (id < start || id >= end || message.data.length === 0) continue;
+          if (id < start || id >= end) continue;
+          if (cutSize(message) > 0) {
+            throw new ResponseTooLargeError(settings.maxResponseSize);
+          }
+          if (message.data.length === 0) continue;
           const value = JSON.parse(TEXT.decode(message.data));
           const row = rowOf(id, { sequence, value });
           rows.push(withFields ? row : { ...row, fields: undefined });

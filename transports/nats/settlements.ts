@@ -6,7 +6,10 @@ import { CODES, isOf, JetStreamError } from "./errors.ts";
 import { NatsReservation } from "./reservation.ts";
 
 /** What becomes of a message, in JetStream's words. */
-export type Verdict = "+ACK" | "-NAK" | "+WPI";
+export type Verdict = "+ACK" | "-NAK" | "+WPI" | typeof LATER;
+
+/** It goes back, and is handed out again in an hour. */
+export const LATER = '-NAK {"delay": 3600000000000}';
 
 /** After what time an ack that nobody read is sent again, ms. */
 const PAUSE = 50;

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { createConnection, Queue } from "@dashi/mq";
+import { createConnection, DecodeError, Queue } from "@dashi/mq";
 import { nativeClient } from "@dashi/mq/nats";
 import { headers } from "@nats-io/transport-node";
 import { answerOf } from "../../../transports/nats/client.ts";
@@ -225,4 +225,37 @@ Deno.test("NATS: an answer whose status says nothing is an error that says somet
     /^Cannot look at queues: nobody answers/,
   );
   assertEquals(new JetStreamError(500, -1, "").message, "status 500");
+});
+
+test("a message that is larger than maxResponseSize is told of, and the next comes", async (own) => {
+  await using sender = createConnection(own.url);
+  const queue = new Queue<string>("large");
+  const large = "x".repeat(1_000_000);
+  for (const each of [large, "small", large, "last"]) {
+    await sender.send(queue, each);
+  }
+  await using connection = createConnection(own.url, {
+    maxResponseSize: 300_000,
+  });
+  const told: string[] = [];
+  const telling = (async () => {
+    for await (const event of connection.events()) {
+      if (event.type === "lost") throw event.error;
+      if (event.type === "quarantined") told.push(event.error.message);
+    }
+  })();
+  const [peeked] = await connection.queue("large").peek({ max: 1 });
+  assertThrows(() => peeked?.payload, DecodeError);
+  const got: string[] = [];
+  const consumer = connection.consumer(queue);
+  await consumer.run(({ payload }) => {
+    if (got.push(payload) === 2) void consumer.cancel();
+  });
+  assertEquals(got, ["small", "last"]);
+  await connection.close();
+  await telling;
+  assertEquals(told.length, 2);
+  assertMatch(told[0] ?? "", /1000\d{3} bytes .* maxResponseSize/);
+  const { state } = await own.api(`STREAM.INFO.${own.prefix}_large`);
+  assertEquals(state?.messages, 2);
 });

@@ -70,5 +70,6 @@ export interface Answer {
     readonly subjects?: readonly string[];
     readonly metadata?: Readonly<Record<string, string>>;
   };
+  readonly state?: { readonly messages: number };
   readonly message?: { readonly data: string; readonly hdrs?: string };
 }
