@@ -9,7 +9,7 @@
  */
 
 import { BROKERS, lastingServer, provideBrokers } from "../brokers/mod.ts";
-import { FAULT_TARGETS, type Target } from "../support/targets.ts";
+import { type Target, TARGETS } from "../support/targets.ts";
 import { MIXED, NETWORK_FAULTS, randomOf, SERVER_FAULTS } from "./faults.ts";
 import { runKills, type Victim } from "./kills.ts";
 import { COUNTS, type Tally } from "./ledger.ts";
@@ -70,7 +70,7 @@ async function main(): Promise<number> {
   const wanted = Deno.args.filter((each) => !each.startsWith("--"));
   const isWanted = (name: string) =>
     wanted.length === 0 || wanted.includes(name);
-  const targets = FAULT_TARGETS.filter(({ name }) => isWanted(name));
+  const targets = TARGETS.filter(({ name }) => isWanted(name));
   let unhandled = 0;
   globalThis.addEventListener("unhandledrejection", (event) => {
     event.preventDefault();

@@ -37,21 +37,12 @@ const ROWS: readonly TargetRow[] = [
   ["beanstalk", "BEANSTALK", "connection"],
   ["couchdb", "COUCHDB", "nothing"],
   ["nats", "NATS", "connection", "?ack_wait=2"],
-];
-
-/** Those that faults and chaos are tried on besides. Who was killed is missed after two seconds. */
-const FURTHER: readonly TargetRow[] = [
+  // Who was killed is missed after two seconds.
   ["postgres", "POSTGRES", "connection", "?visibility_timeout=2"],
 ];
 
-/** All transports that there are. */
+/** All transports whose broker is behind a network. */
 export const TARGETS: readonly Target[] = targetsOf(ROWS);
-
-/** The transports that faults and chaos are tried on. */
-export const FAULT_TARGETS: readonly Target[] = [
-  ...TARGETS,
-  ...targetsOf(FURTHER),
-];
 
 function targetsOf(rows: readonly TargetRow[]): readonly Target[] {
   return rows.filter(([name]) => isKnown(name))
@@ -97,7 +88,7 @@ export function onEach(
   /** Why not on one of them. */
   unless?: (target: Target) => string | undefined,
 ): void {
-  for (const target of FAULT_TARGETS) {
+  for (const target of TARGETS) {
     const { url, holds } = target;
     const reason = needs?.includes(holds) === false
       ? why ??

@@ -14,6 +14,7 @@ import { nativeClient as amqplib } from "@dashi/mq/amqp";
 import { nativeClient as cloudAmqp } from "@dashi/mq/amqp_client";
 import { nativeClient as mongodb } from "@dashi/mq/mongodb";
 import { nativeClient as nats } from "@dashi/mq/nats";
+import { nativeClient as postgres } from "@dashi/mq/postgres";
 import { nativeClient as ioredis } from "@dashi/mq/redis";
 import { nativeClient as sqs } from "@dashi/mq/sqs";
 import type { NativeClient } from "@dashi/mq/transport";
@@ -59,6 +60,11 @@ const USES: Readonly<
     const client = await connection.native(mongodb);
     const { ok } = await client.db("admin").command({ ping: 1 });
     assertEquals(ok, 1);
+  },
+  postgres: async (connection) => {
+    const client = await connection.native(postgres);
+    const { rows } = await client.query("SELECT $1::text AS said", ["native"]);
+    assertEquals(rows, [{ said: "native" }]);
   },
   nats: async (connection) => {
     const client = await connection.native(nats);
