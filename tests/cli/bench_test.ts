@@ -6,6 +6,7 @@ for (
   const [broker, url] of [
     ["memory", `memory://${crypto.randomUUID()}`],
     ["Redis", Deno.env.get("DASHI_TEST_REDIS_URL")],
+    ["Redis Cluster", Deno.env.get("DASHI_TEST_REDIS_CLUSTER_URL")],
     ["RabbitMQ", Deno.env.get("DASHI_TEST_AMQP_URL")],
   ] as const
 ) {

@@ -233,6 +233,7 @@ Deno.test("dashi declares, binds, publishes to an exchange, purges and deletes",
 /** Each broker on which a day's work is done. RabbitMQ lists by its management API alone. */
 const BROKERS = [
   ["Redis", Deno.env.get("DASHI_TEST_REDIS_URL"), true],
+  ["Redis Cluster", Deno.env.get("DASHI_TEST_REDIS_CLUSTER_URL"), true],
   ["RabbitMQ", Deno.env.get("DASHI_TEST_AMQP_URL"), false],
 ] as const;
 

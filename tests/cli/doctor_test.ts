@@ -5,6 +5,7 @@ import { onTerminal } from "./running.ts";
 const SERVERS = [
   ["AMQP", /^RabbitMQ$/, true, false],
   ["REDIS", /^(redis|valkey)$/, true, true],
+  ["REDIS_CLUSTER", /^(redis|valkey)$/, true, true],
   ["BEANSTALK", /^beanstalkd$/, true, false],
   ["MONGODB", /^MongoDB$/, true, true],
   ["COUCHDB", /^CouchDB$/, true, true],

@@ -8,6 +8,8 @@ const PAIRS = [
   ["CouchDB", "Redis"],
   ["beanstalkd", "Redis"],
   ["memory", "CouchDB"],
+  ["Redis", "Redis Cluster"],
+  ["Redis Cluster", "Redis"],
 ] as const;
 
 const HOUR = 3_600_000;

@@ -2,7 +2,13 @@ import { assertEquals } from "@std/assert";
 import { Queue } from "@dashi/mq";
 import { BROKERS, Pair } from "./moving.ts";
 
-for (const [a, b] of [["Redis", "RabbitMQ"], ["RabbitMQ", "Redis"]] as const) {
+const PAIRS = [
+  ["Redis", "RabbitMQ"],
+  ["RabbitMQ", "Redis"],
+  ["Redis", "Redis Cluster"],
+] as const;
+
+for (const [a, b] of PAIRS) {
   const [from, to] = [BROKERS[a], BROKERS[b]];
   Deno.test({
     name: `dashi move keeps the order of each key from ${a} to ${b}${

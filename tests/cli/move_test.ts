@@ -10,6 +10,8 @@ const PAIRS = [
   ["MongoDB", "SQS"],
   ["CouchDB", "beanstalkd"],
   ["beanstalkd", "memory"],
+  ["Redis", "Redis Cluster"],
+  ["Redis Cluster", "Redis"],
 ] as const;
 
 const DEATH: FieldTable = {

@@ -36,7 +36,7 @@ async function forget(connection: Connection, name: string): Promise<void> {
   }
 }
 
-for (const broker of ["Redis", "MongoDB", "RabbitMQ"]) {
+for (const broker of ["Redis", "Redis Cluster", "MongoDB", "RabbitMQ"]) {
   const url = BROKERS[broker];
   Deno.test({
     name: `dashi move declares on ${broker} what leads to its queues${

@@ -6,6 +6,7 @@ import type { Ended } from "./running.ts";
 /** The brokers that the tests know of, by their names. */
 export const BROKERS: Readonly<Record<string, string | undefined>> = {
   Redis: Deno.env.get("DASHI_TEST_REDIS_URL"),
+  "Redis Cluster": Deno.env.get("DASHI_TEST_REDIS_CLUSTER_URL"),
   RabbitMQ: Deno.env.get("DASHI_TEST_AMQP_URL"),
   MongoDB: Deno.env.get("DASHI_TEST_MONGODB_URL"),
   SQS: Deno.env.get("DASHI_TEST_SQS_URL"),

@@ -17,6 +17,7 @@ for (
   const [broker, variable] of [
     ["RabbitMQ", "DASHI_TEST_AMQP_URL"],
     ["Redis", "DASHI_TEST_REDIS_URL"],
+    ["Redis Cluster", "DASHI_TEST_REDIS_CLUSTER_URL"],
   ] as const
 ) {
   const url = Deno.env.get(variable);

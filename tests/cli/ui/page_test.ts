@@ -9,6 +9,7 @@ import { startManagedRabbitmq } from "../../support/managed_rabbitmq.ts";
 import { type ServedUi, startUi } from "../../support/ui.ts";
 
 const redis = Deno.env.get("DASHI_TEST_REDIS_URL");
+const cluster = Deno.env.get("DASHI_TEST_REDIS_CLUSTER_URL");
 const mongodb = Deno.env.get("DASHI_TEST_MONGODB_URL");
 const amqp = Deno.env.get("DASHI_TEST_AMQP_URL");
 
@@ -133,15 +134,21 @@ async function clickThrough(
 }
 
 testInBrowser(
-  "dashi ui is clicked through in Chromium, on three brokers at once",
+  "dashi ui is clicked through in Chromium, on four brokers at once",
   {
     AMQP: amqp,
     REDIS: redis,
+    REDIS_CLUSTER: cluster,
     MONGODB: mongodb,
   },
   async (context, page) => {
     const { server, managementUrl } = await startManagedRabbitmq();
-    const brokers = { RabbitMQ: server.url, Redis: redis, MongoDB: mongodb };
+    const brokers = {
+      RabbitMQ: server.url,
+      Redis: redis,
+      "Redis Cluster": cluster,
+      MongoDB: mongodb,
+    };
     const urls = Object.values(brokers).map((url) => url ?? "");
     try {
       await using ui = await startUi(urls, { managementUrl });
