@@ -63,8 +63,9 @@ async function install(): Promise<void> {
 export interface NatsOptions {
   /** Whether each message is on the disk before it is confirmed. @default {true} */
   readonly syncs?: boolean;
-  /** More lines of its configuration. */
+  /** More lines of its configuration, and of its block of JetStream. */
   readonly config?: string;
+  readonly jetstream?: string;
   /** Its own name, and a port of 127.0.0.1 for each server of its cluster, its own first. */
   readonly cluster?: {
     readonly name: string;
@@ -141,7 +142,7 @@ cluster { name: tests, listen: "${own}", routes: [${routes.join(", ")}] }
 async function startOn(
   port: number,
   folder: string,
-  { syncs = true, config = "", cluster }: NatsOptions,
+  { syncs = true, config = "", jetstream = "", cluster }: NatsOptions,
 ): Promise<LastingServer> {
   await Deno.writeTextFile(
     `${folder}/nats.conf`,
@@ -149,6 +150,7 @@ async function startOn(
 max_payload: ${MAX_PAYLOAD}
 jetstream {
   store_dir: "${folder}/data"
+  ${jetstream}
 ${syncs ? "  sync_interval: always\n" : ""}}
 ${cluster === undefined ? "" : clusterLines(cluster)}${config}`,
   );

@@ -30,6 +30,8 @@ export interface NatsSubscription {
 export interface ClientSettings extends DialSettings {
   /** The subjects of JetStream's API begin like this. */
   readonly api: string;
+  /** The domain of JetStream, if it may be another than the server's. */
+  readonly domain: string | undefined;
   readonly clock: Clock;
 }
 
@@ -57,7 +59,7 @@ interface Waiting {
   take(message: NatsMessage | Error): boolean;
 }
 
-/** After how many ms a question is asked again, in a cluster: the server that had it may be gone. */
+/** After how many ms a question is asked again, where the server that had it may be gone. */
 const ASK_AGAIN = 1500;
 
 const UTF8 = new TextEncoder();
@@ -77,6 +79,7 @@ export class NatsClient {
   /** What waits for the client's own promises, of which some never settle when it closes. */
   readonly #pending = new Set<(error: Error) => void>();
   readonly #api: string;
+  readonly #isBehind: boolean;
   readonly #clock: Clock;
   #least = -Infinity;
   #most = Infinity;
@@ -86,10 +89,11 @@ export class NatsClient {
 
   private constructor(
     connection: NatsConnection,
-    { api, clock }: ClientSettings,
+    { api, domain, clock }: ClientSettings,
   ) {
     this.#connection = connection;
     this.#api = api;
+    this.#isBehind = domain !== undefined;
     this.#clock = clock;
     const skip = this.#inbox.length + 1;
     this.#heard.add(`${this.#inbox}.*`);
@@ -127,9 +131,9 @@ export class NatsClient {
     return a > major || (a === major && b >= minor);
   }
 
-  /** Whether the server is one of several: what one of them was asked no other knows of. */
-  get isCluster(): boolean {
-    return this.#connection.info?.cluster !== undefined;
+  /** Whether other servers answer, too: then one may be gone with what it was asked. */
+  get isRelayed(): boolean {
+    return this.#isBehind || this.#connection.info?.cluster !== undefined;
   }
 
   /** Whether the server delays messages. */
@@ -337,7 +341,7 @@ export class NatsClient {
     const options = head === ""
       ? { reply }
       : { reply, headers: headersOf(head) };
-    const isAgain = this.isCluster && !once;
+    const isAgain = this.isRelayed && !once;
     const askedAt = isAgain ? this.#clock.now() : undefined;
     this.#waiting.set(token, { subject, data, options, askedAt, take });
     try {

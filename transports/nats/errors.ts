@@ -58,6 +58,12 @@ export const CODES = {
 /** No room: for the account, the server, or its memory; the disk; a stream's own limit. */
 const NO_ROOM = [10002, 10023, 10028, 10047, 10077];
 
+/** How long a stream is waited for that is there, and does not answer, ms. */
+export const PATIENCE = 15_000;
+
+/** The longest time between two tries of that, ms. */
+export const LONGEST_PAUSE = 500;
+
 /** JetStream is off: nobody answers, for the account, or at all. */
 const NO_JETSTREAM = [CODES.noJetStream, 10039, 10076];
 

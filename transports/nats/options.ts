@@ -44,6 +44,8 @@ export interface NatsSettings {
   readonly tls: TlsOptions | undefined;
   /** How the names of all streams and subjects begin. */
   readonly prefix: string;
+  /** The domain of JetStream, if it is given. */
+  readonly domain: string | undefined;
   /** The subjects of JetStream's API begin like this. */
   readonly api: string;
   readonly lease: number;
@@ -81,6 +83,7 @@ export function readNatsOptions(
     username: url.username,
     tls: readTls(tls, url.scheme === "tls"),
     prefix,
+    domain,
     api: domain === undefined ? "$JS.API" : `$JS.${domain}.API`,
     lease: ackWait,
     replicas,

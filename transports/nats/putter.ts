@@ -7,16 +7,10 @@ import { EnvelopeWriter } from "../store/envelope.ts";
 import type { Handles } from "../store/put_once.ts";
 import type { StoreItem } from "../store/store.ts";
 import { answerOf, type NatsClient } from "./client.ts";
-import { CODES, isOf } from "./errors.ts";
+import { CODES, isOf, LONGEST_PAUSE, PATIENCE } from "./errors.ts";
 import { HEADER_ROOM, ttlHead, writeMessage, type Written } from "./message.ts";
 import { tokenOf } from "./names.ts";
 import type { Queues } from "./queues.ts";
-
-/** How long a stream is waited for that is there, and takes nothing, ms. */
-const PATIENCE = 15_000;
-
-/** The longest time between two tries, ms. */
-const LONGEST_PAUSE = 500;
 
 /** The header of the id by which a stream knows a copy that it has. */
 const ID = "Nats-Msg-Id: ";
@@ -123,7 +117,7 @@ export class Putter {
   ): Promise<number> {
     const client = this.#client;
     // What is asked again is put once.
-    const isNamed = !client.isCluster || head.includes(ID);
+    const isNamed = !client.isRelayed || head.includes(ID);
     const lines = isNamed ? head : `${head}${ID}${crypto.randomUUID()}\r\n`;
     const { seq } = answerOf(await client.request(subject, body, lines));
     return Number(seq);

@@ -13,10 +13,10 @@ import { TOPOLOGY_ID } from "../records/ids.ts";
 import { connectionLost } from "../connection_errors.ts";
 import type { CloseReason } from "../transport.ts";
 import { answerOf } from "./client.ts";
-import { CODES, isOf } from "./errors.ts";
+import { CODES, isOf, LONGEST_PAUSE, PATIENCE } from "./errors.ts";
 import { cutSize } from "./headers.ts";
 import type { NatsContext } from "./context.ts";
-import { readPages, removeStored } from "./reader.ts";
+import { readPages, removeStored, type Stored } from "./reader.ts";
 
 const TEXT = new TextDecoder();
 
@@ -49,6 +49,8 @@ export class Bucket implements Records {
   readonly #context: NatsContext;
   readonly #stream: string;
   readonly #root: string;
+  /** How the subjects begin by which values are put. */
+  readonly #putRoot: string;
   /** Whether the declarations were written since they were read. */
   #isOld = true;
   #seen: string | undefined;
@@ -59,10 +61,12 @@ export class Bucket implements Records {
 
   /** Makes one that is not there yet. */
   constructor(context: NatsContext) {
-    const { client, settings: { prefix }, lifeline } = context;
+    const { client, settings: { api, domain, prefix }, lifeline } = context;
     this.#context = context;
     this.#stream = `KV_${prefix}`;
     this.#root = `$KV.${prefix}.`;
+    // No leaf node passes subjects of buckets on, but those of its hub's API.
+    this.#putRoot = domain === undefined ? this.#root : `${api}.${this.#root}`;
     this.closed = lifeline.closed;
     this.limits = { recordBytes: client.maxPayload - 1024 };
     client.listen(this.#root + TOPOLOGY_ID, () => this.#isOld = true);
@@ -123,17 +127,25 @@ export class Bucket implements Records {
 
   /** Calls; where the bucket is not there any more it is made again, and the connection ends. */
   async #call<T>(call: () => Promise<T>): Promise<T> {
-    try {
-      return await call();
-    } catch (error) {
-      const isGone = isOf(error, CODES.streamNotFound);
-      // Nobody answers for a stream that is not there, nor while a cluster elects.
-      if (!isGone && !isOf(error, CODES.noResponders)) throw error;
-      const isNew = await (this.#opening ??= this.open().finally(() => {
-        this.#opening = undefined;
-      }));
-      if (isGone || isNew) await this.#beginAnew();
-      throw error;
+    const { clock, lifeline } = this.#context;
+    const until = clock.now() + PATIENCE;
+    for (let pause = 20;; pause *= 2) {
+      try {
+        return await call();
+      } catch (error) {
+        const isGone = isOf(error, CODES.streamNotFound);
+        if (!isGone && !isOf(error, CODES.noResponders)) throw error;
+        const isNew = await (this.#opening ??= this.open().finally(() => {
+          this.#opening = undefined;
+        }));
+        if (isGone || isNew) {
+          await this.#beginAnew();
+          throw error;
+        }
+        // It is there: its servers elect a leader, or ours has not heard of it yet.
+        if (clock.now() > until) throw error;
+      }
+      await lifeline.sleep(Math.min(pause, LONGEST_PAUSE));
     }
   }
 
@@ -177,27 +189,35 @@ export class Bucket implements Records {
     { start, end, limit, withFields }: Range,
     _: RecordsCall,
   ): Promise<readonly Row[]> {
-    const { client, settings } = this.#context;
     const rows: Row[] = [];
-    const pages = readPages(client, this.#stream, `${this.#root}>`, {
-      batch: PAGE,
-    });
-    await this.#call(async () => {
+    for (const { sequence, subject, message } of await this.#values(">")) {
+      const id = idOf(subject.slice(this.#root.length));
+      if (id < start || id >= end) continue;
+      const value = JSON.parse(TEXT.decode(message.data));
+      const row = rowOf(id, { sequence, value });
+      rows.push(withFields ? row : { ...row, fields: undefined });
+    }
+    return rows.sort((a, b) => a.id < b.id ? -1 : 1).slice(0, limit);
+  }
+
+  /** Reads the values of all keys that fit a pattern of NATS. */
+  #values(pattern: string): Promise<readonly Stored[]> {
+    const { client, settings: { maxResponseSize } } = this.#context;
+    return this.#call(async () => {
+      const all: Stored[] = [];
+      const subject = this.#root + pattern;
+      const pages = readPages(client, this.#stream, subject, { batch: PAGE });
       for await (const page of pages) {
-        for (const { sequence, subject, message } of page) {
-          const id = idOf(subject.slice(this.#root.length));
-          if (id < start || id >= end) continue;
-          if (cutSize(message) > 0) {
-            throw new ResponseTooLargeError(settings.maxResponseSize);
+        for (const each of page) {
+          if (cutSize(each.message) > 0) {
+            throw new ResponseTooLargeError(maxResponseSize);
           }
-          if (message.data.length === 0) continue;
-          const value = JSON.parse(TEXT.decode(message.data));
-          const row = rowOf(id, { sequence, value });
-          rows.push(withFields ? row : { ...row, fields: undefined });
+          // What an operator's `nats kv del` leaves is empty.
+          if (each.message.data.length > 0) all.push(each);
         }
       }
+      return all;
     });
-    return rows.sort((a, b) => a.id < b.id ? -1 : 1).slice(0, limit);
   }
 
   async read(ids: readonly string[], _: RecordsCall): Promise<readonly Row[]> {
@@ -215,7 +235,8 @@ export class Bucket implements Records {
   ): Promise<Row | "same" | undefined> {
     await this.#context.client.flush();
     if (!this.#isOld && revision === this.#seen) return "same";
-    this.#isOld = false;
+    // Behind a leaf node nothing is told of.
+    this.#isOld = this.#context.settings.domain !== undefined;
     try {
       const kept = await this.get(keyOf(id));
       const since = kept === undefined
@@ -307,7 +328,7 @@ export class Bucket implements Records {
         ? ""
         : `Nats-Expected-Last-Subject-Sequence: ${over}\r\n`) +
       (ttl === undefined ? "" : `Nats-TTL: ${ttl}s\r\n`);
-    const subject = this.#root + key;
+    const subject = this.#putRoot + key;
     try {
       const { seq } = await this.#call(async () =>
         answerOf(
@@ -329,21 +350,8 @@ export class Bucket implements Records {
 
   /** Lists the keys that fit a pattern of NATS. */
   async keys(pattern: string): Promise<readonly string[]> {
-    const { client } = this.#context;
-    const keys: string[] = [];
-    const subject = this.#root + pattern;
-    const pages = readPages(client, this.#stream, subject, {
-      batch: PAGE,
-    });
-    await this.#call(async () => {
-      for await (const page of pages) {
-        for (const { subject, message } of page) {
-          if (message.data.length === 0) continue;
-          keys.push(subject.slice(this.#root.length));
-        }
-      }
-    });
-    return keys;
+    const all = await this.#values(pattern);
+    return all.map(({ subject }) => subject.slice(this.#root.length));
   }
 
   /** Removes a value by where it lies; says whether it was there. */

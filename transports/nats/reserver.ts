@@ -175,7 +175,7 @@ export class Reserver implements QueueNotifier {
           resolve(result);
         };
         // The server that had the request may be gone. What it sends yet comes again.
-        const stop = client.isCluster
+        const stop = client.isRelayed
           ? this.#after(UNHEARD, () => done(received))
           : undefined;
         const subscription = client.ask(verb, body, (message) => {
@@ -204,7 +204,7 @@ export class Reserver implements QueueNotifier {
     if (listening.waiting !== undefined) return;
     if (found === undefined) return this.#tell(queue);
     // Who waits at one server of several asks another before long: that may have left.
-    const wait = client.isCluster
+    const wait = client.isRelayed
       ? Math.min(this.#context.wait, UNHEARD)
       : this.#context.wait;
     const isOver = () => {
