@@ -31,8 +31,6 @@ const LONG: Readonly<Record<string, string>> = {
   "messaging/consume/message.ts":
     "a message, with all that may become of it: its settlements share its state",
   "model/errors.ts": "one class for each error, which are read as a whole",
-  "transports/amqp_protocol/channel.ts":
-    "AMQP's verbs over one channel, with whose end all of them end",
   "transports/transport.ts":
     "the contract of transports, which is read as a whole; half of it is documentation",
   "transports/store/store.ts":

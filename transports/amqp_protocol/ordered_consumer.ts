@@ -2,13 +2,13 @@ import type { CallOptions } from "../../model/call_options.ts";
 import { ChannelError, UnsupportedError } from "../../model/errors.ts";
 import type { Delivery } from "../../model/message.ts";
 import type { ConsumeOptions } from "../transport.ts";
+import type { Call } from "./calls.ts";
 import type { Deliveries } from "./deliveries.ts";
 import { GOT } from "./delivery.ts";
 import { PartitionDelivery } from "./ordered_delivery.ts";
 import { type OrderedQueue, sharesOf } from "./ordered_layout.ts";
 import type { AmqpClientChannel, RawMessage } from "./port.ts";
 import type { AmqpSubscription } from "./subscription.ts";
-import type { Call } from "./topology.ts";
 
 /** The highest priority that a consumer draws, so that no two have the same. */
 const MAX_PRIORITY = 1_000_000;

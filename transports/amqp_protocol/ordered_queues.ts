@@ -1,7 +1,7 @@
 import type { Clock } from "../../async/clock.ts";
 import { Line } from "../../async/line.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import { NotFoundError } from "../../model/errors.ts";
+import { ChannelError, NotFoundError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { Channel } from "../transport.ts";
 import { KEY_HEADER } from "../../virtual/message_key.ts";
@@ -98,6 +98,16 @@ export class OrderedQueues {
     const seen = this.#plain.get(name) ?? -Infinity;
     if (this.#host.clock.now() - seen < PATIENCE) return undefined;
     return await this.look(name);
+  }
+
+  /** Says why a queue cannot be used that the broker does not know: it may be an ordered one. That has ended the channel. */
+  async explain(name: string, error: unknown): Promise<unknown> {
+    if (!(error instanceof NotFoundError)) return error;
+    if (await this.findAgain(name) === undefined) return error;
+    return new ChannelError(
+      `Cannot use queue "${name}" by this channel: it is ordered, and was not known to be; the next call knows`,
+      { code: "channel-closed", outcome: "not-sent", cause: error },
+    );
   }
 
   /** Looks for one at the broker. Callers that wait for the same go on in their order. */

@@ -4,6 +4,7 @@ import { NotFoundError, PreconditionFailedError } from "../../model/errors.ts";
 import type { QueueDeclaration, QueueStatus } from "../../model/queue.ts";
 import { requireForQueue } from "../store/capabilities.ts";
 import type { Channel, DeleteQueueOptions } from "../transport.ts";
+import type { Call } from "./calls.ts";
 import {
   checkOrdered,
   type OrderedQueue,
@@ -15,7 +16,7 @@ import {
 import type { OrderedQueues } from "./ordered_queues.ts";
 import type { AmqpClientChannel } from "./port.ts";
 import type { Server } from "./server.ts";
-import { type Call, Topology } from "./topology.ts";
+import { Topology } from "./topology.ts";
 
 /** The verbs of tables that ordered queues need of the broker's own queues. */
 type Tables = Pick<

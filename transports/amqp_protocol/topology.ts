@@ -8,16 +8,10 @@ import {
 import type { QueueDeclaration, QueueStatus } from "../../model/queue.ts";
 import { requireCapability, requireForQueue } from "../store/capabilities.ts";
 import type { DeleteOptions, DeleteQueueOptions } from "../transport.ts";
+import type { Call } from "./calls.ts";
 import type { AmqpClientChannel } from "./port.ts";
 import { refuseExchange } from "./refusals.ts";
 import type { Server } from "./server.ts";
-
-/** Makes a call that the broker answers, within its limits. */
-export type Call = <T>(
-  action: string,
-  options: CallOptions | undefined,
-  call: () => Promise<T>,
-) => Promise<T>;
 
 /** The verbs that change or look at the broker's tables. */
 export class Topology {
