@@ -2,7 +2,11 @@ import type { SqlTransaction } from "../../model/transaction.ts";
 import type { Entity } from "../entities/entities.ts";
 import type { Queue } from "../entities/queue.ts";
 import { type KnownOptions, optionsOf } from "../known_options.ts";
-import type { PublishOptions } from "../publish/producer_options.ts";
+import {
+  MESSAGE_KINDS,
+  OTHER_WORDS,
+  type PublishOptions,
+} from "../publish/producer_options.ts";
 
 /** Options of {@linkcode createOutbox}. */
 export interface OutboxOptions {
@@ -42,33 +46,16 @@ export const OUTBOX_PUBLISH: KnownOptions = optionsOf<OutboxPublishOptions>(
     queue: true,
     exchange: true,
     routingKey: "string",
-    mandatory: "boolean",
     serializer: "string",
     compression: true,
-    contentType: "string",
-    contentEncoding: "string",
-    headers: "object",
-    key: true,
-    priority: true,
-    expiration: true,
-    delay: true,
-    persistent: "boolean",
-    correlationId: true,
-    replyTo: "string",
     messageId: true,
-    timestamp: true,
-    type: true,
-    userId: true,
-    appId: true,
-    dedupe: "object",
+    replyTo: "string",
+    ...MESSAGE_KINDS,
   },
   {
+    ...OTHER_WORDS,
     declare: 'an option of "relay"',
     retry: "done by itself, until it is published",
-    tx: '"transaction"',
-    client: '"transaction"',
-    ttl: '"expiration"',
-    id: '"messageId"',
   },
 );
 

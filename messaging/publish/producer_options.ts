@@ -136,16 +136,15 @@ export interface PublishOnceOptions extends PublishOptions {
   readonly dedupe: DedupeOptions;
 }
 
-/** The options that there are. */
-export const PUBLISH: KnownOptions = optionsOf<PublishOptions>("publish", {
-  signal: true,
-  timeout: true,
-  exchange: true,
-  routingKey: true,
+/** The options that say of a message what every broker may be told. */
+type MessageOption = Exclude<
+  keyof PublishDefaults,
+  "signal" | "timeout" | "replyTo" | "retry"
+>;
+
+/** The type that each of them must have, wherever it is given. */
+export const MESSAGE_KINDS: Readonly<Record<MessageOption, Kind>> = {
   mandatory: "boolean",
-  declare: true,
-  serializer: "string",
-  compression: true,
   contentType: "string",
   contentEncoding: "string",
   headers: "object",
@@ -155,16 +154,15 @@ export const PUBLISH: KnownOptions = optionsOf<PublishOptions>("publish", {
   delay: true,
   persistent: "boolean",
   correlationId: true,
-  replyTo: true,
-  messageId: true,
   timestamp: true,
   type: true,
   userId: true,
   appId: true,
-  retry: "boolean",
   dedupe: "object",
-  transaction: true,
-}, {
+};
+
+/** What other libraries call an option of a publish. */
+export const OTHER_WORDS: Readonly<Record<string, string>> = {
   tx: '"transaction"',
   client: '"transaction"',
   groupId: '"key"',
@@ -178,6 +176,24 @@ export const PUBLISH: KnownOptions = optionsOf<PublishOptions>("publish", {
   deduplication: '"dedupe: { id, window }"',
   deliveryMode: '"persistent": true or false',
   attributes: '"headers"',
+};
+
+/** The options that there are. */
+export const PUBLISH: KnownOptions = optionsOf<PublishOptions>("publish", {
+  signal: true,
+  timeout: true,
+  exchange: true,
+  routingKey: true,
+  declare: true,
+  serializer: "string",
+  compression: true,
+  messageId: true,
+  replyTo: true,
+  retry: "boolean",
+  transaction: true,
+  ...MESSAGE_KINDS,
+}, {
+  ...OTHER_WORDS,
   attempts: 'an option of the consumer: "retry" of "run"',
 });
 
@@ -197,47 +213,19 @@ export interface SendOnceOptions extends SendOptions {
 const DEFAULT_KINDS: Readonly<Record<keyof PublishDefaults, Kind>> = {
   signal: true,
   timeout: true,
-  mandatory: "boolean",
-  contentType: "string",
-  contentEncoding: "string",
-  headers: "object",
-  key: true,
-  priority: true,
-  expiration: true,
-  delay: true,
-  persistent: "boolean",
-  correlationId: true,
   replyTo: true,
-  timestamp: true,
-  type: true,
-  userId: true,
-  appId: true,
   retry: "boolean",
-  dedupe: "object",
+  ...MESSAGE_KINDS,
 };
 
 /** Their names. */
-export const DEFAULTS: readonly (keyof PublishDefaults)[] = [
-  "signal",
-  "timeout",
-  "mandatory",
-  "contentType",
-  "contentEncoding",
-  "headers",
-  "key",
-  "priority",
-  "expiration",
-  "delay",
-  "persistent",
-  "correlationId",
-  "replyTo",
-  "timestamp",
-  "type",
-  "userId",
-  "appId",
-  "retry",
-  "dedupe",
-];
+export const DEFAULTS: readonly (keyof PublishDefaults)[] = Object.keys(
+  DEFAULT_KINDS,
+).filter(isDefault);
+
+function isDefault(name: string): name is keyof PublishDefaults {
+  return Object.hasOwn(DEFAULT_KINDS, name);
+}
 
 /** The options that there are. */
 export const PRODUCER: KnownOptions = optionsOf<ProducerOptions>(
