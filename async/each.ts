@@ -37,3 +37,31 @@ export async function eachAtOnce<T>(
   await Promise.all(Array.from({ length: width }, work));
   return failures[0];
 }
+
+/**
+ * Does something with each of a list, several at once.
+ *
+ * @typeParam T The type of the list's items.
+ * @typeParam R The type of the results.
+ * @param items The list.
+ * @param width How many at once.
+ * @param act The action on one.
+ * @returns The results, in the order of the list.
+ * @throws The first error, when those that had begun have ended.
+ */
+export async function mapAtOnce<T, R>(
+  items: readonly T[],
+  width: number,
+  act: (item: T) => Promise<R>,
+): Promise<readonly R[]> {
+  const results: R[] = [];
+  const failure = await eachAtOnce(
+    items.entries(),
+    width,
+    async ([at, item]) => {
+      results[at] = await act(item);
+    },
+  );
+  if (failure !== undefined) throw failure.error;
+  return results;
+}

@@ -1,5 +1,5 @@
-import { assertEquals } from "@std/assert";
-import { eachAtOnce } from "../../async/each.ts";
+import { assertEquals, assertRejects } from "@std/assert";
+import { eachAtOnce, mapAtOnce } from "../../async/each.ts";
 import { turn } from "../../async/turn.ts";
 
 Deno.test("eachAtOnce() does so many at once, and each once", async () => {
@@ -24,4 +24,19 @@ Deno.test("eachAtOnce() begins no more behind a failure, and says what failed fi
   });
   assertEquals(failure, { item: 1, error: new Error("1") });
   assertEquals(begun, [1, 2]);
+});
+
+Deno.test("mapAtOnce() gives the results in the order of the list, and throws what failed first", async () => {
+  const slowFirst = async (item: number) => {
+    for (let i = item; i < 4; i++) await turn();
+    if (item === 0) throw new Error("nothing");
+    return 10 * item;
+  };
+  assertEquals(await mapAtOnce([1, 2, 3, 4], 3, slowFirst), [10, 20, 30, 40]);
+  assertEquals(await mapAtOnce([], 3, slowFirst), []);
+  await assertRejects(
+    () => mapAtOnce([3, 0, 2], 2, slowFirst),
+    Error,
+    "nothing",
+  );
 });

@@ -35,7 +35,6 @@ export class Changes {
   readonly #at: number;
   readonly #context: Context;
   readonly #consumers = new Map<string, readonly ConsumerRecord[]>();
-  #concernRoutes = false;
 
   /** Translates changes of tables, which will be change number `at`. */
   constructor(
@@ -48,11 +47,6 @@ export class Changes {
     this.#at = at;
     this.#context = context;
     for (const change of changes) this.#add(change);
-  }
-
-  /** Whether messages may go another way now. */
-  get concernRoutes(): boolean {
-    return this.#concernRoutes;
   }
 
   #add(change: TopologyChange): void {
@@ -84,7 +78,6 @@ export class Changes {
       case "unbound":
         this.#unbind(change.binding);
     }
-    this.#concernRoutes = true;
   }
 
   #declareQueue(

@@ -1,5 +1,6 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Topology } from "../../virtual/topology.ts";
+import { mapAtOnce } from "../../async/each.ts";
 import { secondsSince } from "../store/inspection.ts";
 import type {
   InspectionStore,
@@ -43,18 +44,11 @@ export class MongodbInspection implements InspectionStore {
     return view.topology;
   }
 
-  async look(
+  look(
     queues: readonly string[],
     options?: CallOptions,
   ): Promise<readonly StoredCounts[]> {
-    const all: StoredCounts[] = [];
-    for (let from = 0; from < queues.length; from += AT_ONCE) {
-      const some = queues.slice(from, from + AT_ONCE);
-      all.push(
-        ...await Promise.all(some.map((each) => this.#look(each, options))),
-      );
-    }
-    return all;
+    return mapAtOnce(queues, AT_ONCE, (each) => this.#look(each, options));
   }
 
   async peek(

@@ -5,7 +5,7 @@ import {
   type FoundMark,
   type KeptMark,
   type MarkTable,
-  readHandles,
+  readMark,
 } from "../store/put_once.ts";
 import type { Context } from "./context.ts";
 import { isThereAlready } from "./errors.ts";
@@ -46,14 +46,7 @@ export class Marks implements MarkTable {
       () => client.find(names.marks, { _id: key }, { limit: 1 }),
     );
     if (document === undefined) return undefined;
-    const { token, until, pending, handles, revision } = document;
-    return {
-      token: String(token),
-      until: until instanceof Date ? until.getTime() : 0,
-      pending: pending instanceof Date ? pending.getTime() : undefined,
-      handles: readHandles(handles),
-      revision: String(revision),
-    };
+    return readMark(document, String(document.revision));
   }
 
   async write(

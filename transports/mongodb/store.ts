@@ -1,6 +1,7 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import { MessagingError } from "../../model/errors.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
+import { consumersLeftBy } from "../store/changes.ts";
 import type {
   BroadcastStore,
   ChangeResult,
@@ -192,13 +193,7 @@ export class MongodbStore implements Store {
     const key = { type: "owner", name: this.#owner } as const;
     for (;;) {
       const { topology, version } = await this.#tables.read(key, options);
-      const changes: TopologyChange[] = [];
-      for (const queue of topology.queuesOf(this.#owner)) {
-        for (const consumer of topology.queue(queue)?.consumers ?? []) {
-          if (consumer.owner !== this.#owner) continue;
-          changes.push({ type: "consumer-removed", queue, consumer });
-        }
-      }
+      const changes = consumersLeftBy(topology, this.#owner);
       if (changes.length === 0) return;
       const { type } = await this.#tables.apply(changes, version, options);
       if (type === "applied") return;

@@ -1,6 +1,7 @@
 import { Line } from "../../async/line.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
+import { isNotEmpty, isOfConsumer } from "../store/changes.ts";
 import type {
   ChangeResult,
   QueueSearch,
@@ -160,12 +161,8 @@ export class MongodbTables {
   ): Promise<ChangeResult> {
     const mark = this.#view.recall(version);
     if (mark === undefined) return { type: "stale" };
-    for (const change of changes) {
-      if (
-        change.type === "queue-deleted" && change.ifEmpty &&
-        await this.#hasMessages(change.name, options)
-      ) return { type: "not-empty" };
-    }
+    const isThere = (queue: string) => this.#countFirst(queue, options);
+    if (await isNotEmpty(changes, isThere)) return { type: "not-empty" };
     const lock = crypto.randomUUID();
     if (!await this.#versions.lock(lock, mark, options)) {
       return { type: "stale" };
@@ -181,7 +178,7 @@ export class MongodbTables {
       return { type: "applied", messageCount };
     } finally {
       // Even if something failed half-way: who planned on the old state plans again.
-      await this.#versions.unlock(lock, planned.concernRoutes);
+      await this.#versions.unlock(lock, !changes.every(isOfConsumer));
     }
   }
 
@@ -213,7 +210,8 @@ export class MongodbTables {
     this.#view.setForeignQueue(name, isThere);
   }
 
-  async #hasMessages(queue: string, options?: CallOptions): Promise<boolean> {
+  /** Returns 1 if there are messages, else 0. */
+  async #countFirst(queue: string, options?: CallOptions): Promise<number> {
     const { client, settings: { names } } = this.#context;
     const found = await this.#context.call(
       `look into queue "${queue}"`,
@@ -227,7 +225,7 @@ export class MongodbTables {
           { limit: 1, projection: { _id: 1 } },
         ),
     );
-    return found.length > 0;
+    return found.length;
   }
 
   #isOrdered(queue: string): boolean {

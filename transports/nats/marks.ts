@@ -4,7 +4,7 @@ import {
   type FoundMark,
   type KeptMark,
   type MarkTable,
-  readHandles,
+  readMark,
 } from "../store/put_once.ts";
 import { type Bucket, keyOf } from "./records.ts";
 
@@ -31,15 +31,7 @@ export class Marks implements MarkTable {
 
   async read(key: string): Promise<FoundMark | undefined> {
     const kept = await this.#bucket.get(markKey(key));
-    if (kept === undefined) return undefined;
-    const { token, until, pending, handles } = kept.value;
-    return {
-      token: String(token),
-      until: Number(until),
-      pending: typeof pending === "number" ? pending : undefined,
-      handles: readHandles(handles),
-      revision: String(kept.sequence),
-    };
+    return kept && readMark(kept.value, String(kept.sequence));
   }
 
   async write(

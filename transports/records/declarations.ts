@@ -1,6 +1,7 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import { planDeleteQueue } from "../../virtual/declare.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
+import { isNotEmpty } from "../store/changes.ts";
 import type { ChangeResult, TopologyView } from "../store/store.ts";
 import type { Database } from "./database.ts";
 import { nameOf } from "./ids.ts";
@@ -66,11 +67,9 @@ export class Declarations {
   ): Promise<ChangeResult> {
     for (const change of changes) {
       if (change.type === "queue-declared") nameOf(change.queue.name); // or throws
-      if (change.type !== "queue-deleted" || !change.ifEmpty) continue;
-      if (await this.#contents.count(change.name, options) > 0) {
-        return { type: "not-empty" };
-      }
     }
+    const count = (queue: string) => this.#contents.count(queue, options);
+    if (await isNotEmpty(changes, count)) return { type: "not-empty" };
     // As the version says that it is: a queue of the same name may be declared at once.
     const generations = new Map(
       changes.filter((each) => each.type === "queue-deleted").map((

@@ -6,7 +6,7 @@ import {
   type FoundMark,
   type KeptMark,
   type MarkTable,
-  readHandles,
+  readMark,
 } from "../store/put_once.ts";
 import type { Database } from "./database.ts";
 import { after, expiryOfMark, MARK_EXPIRIES, markId, markOf } from "./ids.ts";
@@ -50,15 +50,7 @@ export class Marks implements MarkTable {
     options?: CallOptions,
   ): Promise<FoundMark | undefined> {
     const [row] = await this.#database.read(LEAVE, [markId(key)], options);
-    if (row === undefined) return undefined;
-    const { token, until, pending, handles } = row.fields;
-    return {
-      token: String(token),
-      until: Number(until),
-      pending: typeof pending === "number" ? pending : undefined,
-      handles: readHandles(handles),
-      revision: row.revision,
-    };
+    return row && readMark(row.fields, row.revision);
   }
 
   async write(

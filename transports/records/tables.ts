@@ -12,6 +12,7 @@ import {
   type TopologyChange,
 } from "../../virtual/topology.ts";
 import { otherLayout } from "../connection_errors.ts";
+import { isOfConsumer } from "../store/changes.ts";
 import type { Lifeline } from "../store/lifeline.ts";
 import type { TopologyView } from "../store/store.ts";
 import type { Database } from "./database.ts";
@@ -224,10 +225,6 @@ const NOTHING: Stored = { exchanges: [], queues: [], bindings: [] };
 function refuseOtherLayout(layout: unknown): void {
   if (layout === undefined || layout === LAYOUT) return;
   throw otherLayout("its records", layout, LAYOUT);
-}
-
-function isOfConsumer({ type }: TopologyChange): boolean {
-  return type === "consumer-added" || type === "consumer-removed";
 }
 
 function generation(revision: string): number {

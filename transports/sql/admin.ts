@@ -1,5 +1,5 @@
 import type { Rate } from "../../async/windows.ts";
-import type { TopologyChange } from "../../virtual/topology.ts";
+import { consumersLeftBy } from "../store/changes.ts";
 import type {
   ChangeResult,
   PeekedItem,
@@ -59,13 +59,7 @@ export class Admin {
       await beat(tx, owner, now() + ttl);
       await holder.ensure(tx);
       const { topology, version } = tables.view;
-      const changes: TopologyChange[] = [];
-      for (const queue of topology.queuesOf(owner)) {
-        for (const consumer of topology.queue(queue)?.consumers ?? []) {
-          if (consumer.owner !== owner) continue;
-          changes.push({ type: "consumer-removed", queue, consumer });
-        }
-      }
+      const changes = consumersLeftBy(topology, owner);
       if (changes.length > 0) await tables.apply(tx, { changes, version });
     },
   );

@@ -1,6 +1,7 @@
 import { planDeleteQueue } from "../../virtual/declare.ts";
 import type { QueueTraits } from "../../virtual/queue_arguments.ts";
 import { Topology, type TopologyChange } from "../../virtual/topology.ts";
+import { isNotEmpty, isOfConsumer } from "../store/changes.ts";
 import type {
   ChangeResult,
   TopologyKey,
@@ -144,16 +145,11 @@ export class SqlTables {
   ): Promise<ChangeResult> {
     await this.sync(tx);
     if (version !== String(this.#synced)) return { type: "stale" };
-    for (const change of changes) {
-      if (change.type !== "queue-deleted" || !change.ifEmpty) continue;
-      const queue = this.queue(change.name);
-      if (
-        queue !== undefined &&
-        await countReady(tx, queue.number, this.#now()) > 0
-      ) {
-        return { type: "not-empty" };
-      }
-    }
+    const count = async (name: string) => {
+      const queue = this.queue(name);
+      return queue && await countReady(tx, queue.number, this.#now());
+    };
+    if (await isNotEmpty(changes, count)) return { type: "not-empty" };
     return { type: "applied", messageCount: await this.#write(tx, changes) };
   }
 
@@ -227,7 +223,7 @@ export class SqlTables {
     if (changes.length === 0) return 0;
     const at = this.#synced + 1;
     let messageCount = 0;
-    let concernsRoutes = false;
+    const concernsRoutes = !changes.every(isOfConsumer);
     for (const change of changes) {
       let number = 0;
       if (change.type === "queue-declared") {
@@ -238,7 +234,6 @@ export class SqlTables {
         // From now on nobody uses it.
         await this.#noteUse(tx, change.queue, this.#now());
       }
-      concernsRoutes ||= !change.type.startsWith("consumer-");
       await writeRow(tx, change, { at, number, now: this.#now() });
     }
     await tx.run(

@@ -1,5 +1,6 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import { NotFoundError } from "../../model/errors.ts";
+import { mapAtOnce } from "../../async/each.ts";
 import type { Lifeline } from "../store/lifeline.ts";
 import type { InspectionStore, StoredCounts } from "../store/store.ts";
 import type { AttributeName } from "./port.ts";
@@ -42,14 +43,11 @@ export class SqsInspection implements InspectionStore {
     const refusal = this.#lifeline.refusal("look at queues", options);
     if (refusal !== undefined) throw refusal;
     await this.#lifeline.wait("look at queues", options, this.#settled());
-    const all: (StoredCounts | undefined)[] = [];
-    for (let from = 0; from < queues.length; from += AT_ONCE) {
-      const some = queues.slice(from, from + AT_ONCE);
-      all.push(
-        ...await Promise.all(some.map((each) => this.#look(each, options))),
-      );
-    }
-    return all;
+    return await mapAtOnce(
+      queues,
+      AT_ONCE,
+      (each) => this.#look(each, options),
+    );
   }
 
   async #look(

@@ -2,6 +2,7 @@ import { Line } from "../../async/line.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { Topology, type TopologyChange } from "../../virtual/topology.ts";
 import { inSteps } from "../../async/steps.ts";
+import { isNotEmpty, isOfConsumer } from "./changes.ts";
 import type {
   ChangeResult,
   Store,
@@ -83,11 +84,8 @@ export class LocalTopology implements TopologyStore {
     options?: CallOptions,
   ): Promise<ChangeResult> {
     if (version !== this.#version) return { type: "stale" };
-    for (const change of changes) {
-      if (change.type !== "queue-deleted" || !change.ifEmpty) continue;
-      const count = await this.#hooks.count(change.name, options) ?? 0;
-      if (count > 0) return { type: "not-empty" };
-    }
+    const count = (queue: string) => this.#hooks.count(queue, options);
+    if (await isNotEmpty(changes, count)) return { type: "not-empty" };
     // An answer of the broker that came meanwhile may have changed the tables.
     if (version !== this.#version) return { type: "stale" };
     const hooks = this.#hooks;
@@ -104,11 +102,6 @@ export class LocalTopology implements TopologyStore {
     });
     return { type: "applied", messageCount };
   }
-}
-
-/** Consumers come and go, and no route changes. */
-function isOfConsumer({ type }: TopologyChange): boolean {
-  return type === "consumer-added" || type === "consumer-removed";
 }
 
 /** A store that has tables: its own, or the library's. */

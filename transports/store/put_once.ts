@@ -13,18 +13,6 @@ import {
 /** The handles that the copies of a message get, by queue. */
 export type Handles = readonly (readonly [queue: string, handle: unknown])[];
 
-/**
- * Reads the handles of a mark from the field that a database keeps them in.
- *
- * @param value The field.
- * @returns The handles; none where it has another form.
- */
-export function readHandles(value: unknown): Handles {
-  return Array.isArray(value)
-    ? value.map(([queue, handle]) => [String(queue), handle])
-    : [];
-}
-
 /** A mark as a database keeps it. */
 export interface KeptMark {
   readonly token: string;
@@ -40,6 +28,34 @@ export interface KeptMark {
 export interface FoundMark extends KeptMark {
   /** Another text after each write, where the database tells that. */
   readonly revision: string;
+}
+
+/**
+ * Reads a mark from the fields that a database keeps it in, under the names of
+ * {@linkcode KeptMark}. A time is a number, or a date.
+ *
+ * @param fields The fields.
+ * @param revision Another text after each write.
+ * @returns The mark; without handles where they have another form.
+ */
+export function readMark(
+  { token, until, pending, handles }: Readonly<Record<string, unknown>>,
+  revision: string,
+): FoundMark {
+  return {
+    token: String(token),
+    until: timeIn(until) ?? 0,
+    pending: timeIn(pending),
+    handles: Array.isArray(handles)
+      ? handles.map(([queue, handle]) => [String(queue), handle])
+      : [],
+    revision,
+  };
+}
+
+function timeIn(value: unknown): number | undefined {
+  if (value instanceof Date) return value.getTime();
+  return typeof value === "number" ? value : undefined;
 }
 
 /** The marks of a database that cannot leave one in the step that puts a message. */
