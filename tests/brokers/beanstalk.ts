@@ -1,6 +1,7 @@
 /** Starts a beanstalkd of the tests' own, on loopback only. */
 
 import {
+  listens,
   Program,
   type ProgramServer,
   serverOf,
@@ -92,11 +93,7 @@ async function startOn(
     ],
     log: `${folder}/log`,
     timeout: 20_000,
-    isReady: async () => {
-      const socket = await Deno.connect({ hostname: "127.0.0.1", port });
-      socket.close();
-      return true;
-    },
+    isReady: () => listens(port),
   });
   await program.start();
   return serverOf(program, { folder }, {

@@ -1,7 +1,7 @@
 /** Starts a FerretDB of the tests' own, on loopback only: a server of MongoDB's protocol that Kombu's client accepts, with capped collections. */
 
 import { cacheFolder, cachePath } from "../support/cache.ts";
-import { Program, serverOf, startServer } from "./program.ts";
+import { listens, Program, serverOf, startServer } from "./program.ts";
 import { type BrokerRow, run, type Server } from "./server.ts";
 
 const VERSION = "1.24.0";
@@ -104,11 +104,7 @@ async function startOn(port: number, folder: string): Promise<Server> {
     args: [String(port), `${folder}/data`],
     log: `${folder}/log`,
     timeout: 60_000,
-    isReady: async () => {
-      const socket = await Deno.connect({ hostname: "127.0.0.1", port });
-      socket.close();
-      return true;
-    },
+    isReady: () => listens(port),
   });
   await Deno.mkdir(`${folder}/data`);
   await program.start();

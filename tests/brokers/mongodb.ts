@@ -1,7 +1,7 @@
 /** Starts a server of MongoDB's protocol of the tests' own, on loopback only: mongo-java-server, where there is no container of the real one. */
 
 import { cacheFolder, cachePath } from "../support/cache.ts";
-import { Program, serverOf, startServer } from "./program.ts";
+import { listens, Program, serverOf, startServer } from "./program.ts";
 import { type BrokerRow, type LastingServer, run } from "./server.ts";
 
 const ARTIFACT = "mongo-java-server-h2-backend";
@@ -150,11 +150,7 @@ async function startOn(
     ],
     log: `${folder}/log`,
     timeout: 60_000,
-    isReady: async () => {
-      const socket = await Deno.connect({ hostname: "127.0.0.1", port });
-      socket.close();
-      return true;
-    },
+    isReady: () => listens(port),
   });
   await program.start();
   return serverOf(program, { folder }, {

@@ -2,7 +2,7 @@
 
 import { connect } from "@nats-io/transport-node";
 import { cachePath } from "../support/cache.ts";
-import { Program, serverOf, startServer } from "./program.ts";
+import { listens, Program, serverOf, startServer } from "./program.ts";
 import {
   type BrokerRow,
   freePort,
@@ -161,12 +161,8 @@ ${cluster === undefined ? "" : clusterLines(cluster)}${config}`,
     cwd: folder,
     log: `${folder}/log`,
     timeout: 20_000,
-    isReady: async () => {
-      // It listens when JetStream has recovered its streams.
-      const socket = await Deno.connect({ hostname: "127.0.0.1", port });
-      socket.close();
-      return true;
-    },
+    // It listens when JetStream has recovered its streams.
+    isReady: () => listens(port),
   });
   await program.start();
   return serverOf(program, { folder, stopSignal: "SIGKILL" }, {

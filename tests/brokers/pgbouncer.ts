@@ -1,6 +1,6 @@
 /** Starts a PgBouncer of the tests' own before a PostgreSQL, on loopback only. */
 
-import { Program, serverOf, startServer } from "./program.ts";
+import { listens, Program, serverOf, startServer } from "./program.ts";
 import { run, type Server } from "./server.ts";
 
 const PROGRAM = "/usr/sbin/pgbouncer";
@@ -57,10 +57,7 @@ server_round_robin = 1
     cwd: folder,
     log: `${folder}/pgbouncer.log`,
     timeout: 30_000,
-    isReady: async () => {
-      (await Deno.connect({ hostname: "127.0.0.1", port })).close();
-      return true;
-    },
+    isReady: () => listens(port),
   });
   await program.start();
   return serverOf(program, { folder, stopSignal: "SIGINT" }, {

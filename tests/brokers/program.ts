@@ -181,6 +181,12 @@ export async function startServer<S>(
   }
 }
 
+/** Asks whether a server listens on a port of this machine, for {@linkcode ProgramSettings.isReady}. */
+export async function listens(port: number): Promise<boolean> {
+  (await Deno.connect({ hostname: "127.0.0.1", port })).close();
+  return true;
+}
+
 /** A server that is one program of this machine. */
 export interface ProgramServer extends LastingServer {
   /** Starts it again after `kill`. */

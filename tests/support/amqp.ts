@@ -4,10 +4,14 @@ import { createConnection } from "@dashi/mq";
 import { createTransport as createAmqp } from "../../transports/amqp/mod.ts";
 import { createTransport as createSecond } from "../../transports/amqp_client/mod.ts";
 import type { Transport } from "../../transports/transport.ts";
+import { arrives } from "../conformance/support.ts";
 import { assertNothingLeft, resources } from "./leaks.ts";
 
 const given = Deno.env.get("DASHI_TEST_AMQP_URL");
 const reason = Deno.env.get("DASHI_TEST_AMQP_REASON") ?? "there is no broker";
+
+/** How long a test may take that waits for what does not come, ms. */
+const MAX_TIME = 60_000;
 
 /** One of the AMQP transports. */
 export interface Client {
@@ -51,19 +55,8 @@ export function testOne(
     ignore: given === undefined,
     fn: async () => {
       const before = resources();
-      await inTime(run(client));
+      await arrives(run(client), "the end of the test", MAX_TIME);
       await assertNothingLeft(before);
     },
   });
-}
-
-/** Fails a test that waits for what does not come, where it would wait for ever. */
-async function inTime(running: Promise<void>): Promise<void> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error("it took a minute")), 60_000);
-  try {
-    await Promise.race([running, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -6,6 +6,7 @@
 
 import { createConnection, Exchange, Queue } from "@dashi/mq";
 import { cacheFolder, cachePath } from "./cache.ts";
+import { JsonProcess } from "./json_process.ts";
 
 /** The last commit whose layouts had no version. */
 const PREDECESSOR = "0143cf8";
@@ -99,32 +100,15 @@ export class Predecessor {
 }
 
 /** A process of either version. */
-export class Process implements AsyncDisposable {
-  /** All that it said so far. */
-  readonly lines: Line[] = [];
-  readonly #child: Deno.ChildProcess;
-  readonly #reading: Promise<void>;
-  readonly #waiting = new Set<() => void>();
-  #ended = false;
-
+export class Process extends JsonProcess<Line> {
   /** Starts it with a version's configuration. */
   constructor(config: string, duty: Duty) {
-    const flags = ["run", "-A", "--no-check", "--config", config];
-    this.#child = new Deno.Command(Deno.execPath(), {
-      args: [...flags, PROGRAM, JSON.stringify(duty)],
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "inherit",
-    }).spawn();
-    this.#reading = this.#read();
+    super({ program: PROGRAM, config, order: duty });
   }
 
   /** Waits until what it has said is enough. */
   async until(isEnough: (lines: readonly Line[]) => boolean): Promise<void> {
-    while (!isEnough(this.lines)) {
-      if (this.#ended) throw new Error("The process has ended");
-      await new Promise<void>((resolve) => this.#waiting.add(resolve));
-    }
+    await this.find((lines) => isEnough(lines) || undefined);
   }
 
   /** Waits until it has begun. */
@@ -134,46 +118,8 @@ export class Process implements AsyncDisposable {
 
   /** Ends it in order: what it holds goes back, and what it publishes is confirmed. */
   async stop(): Promise<void> {
-    await this.#child.stdin.close();
-    await this.#reading;
-    const { success } = await this.#child.status;
-    if (!success) throw new Error("The process did not end well");
-  }
-
-  /** Ends it as a crash would. */
-  async kill(): Promise<void> {
-    try {
-      this.#child.kill("SIGKILL");
-    } catch {
-      // It has ended by itself.
-    }
-    await this.#child.stdin.close().catch(() => {});
-    await this.#child.status;
-    await this.#reading;
-  }
-
-  /** Ends it, if it has not ended. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.kill();
-  }
-
-  async #read(): Promise<void> {
-    const decoder = new TextDecoder();
-    let rest = "";
-    for await (const chunk of this.#child.stdout) {
-      const lines = (rest + decoder.decode(chunk, { stream: true }))
-        .split("\n");
-      rest = lines.pop() ?? "";
-      for (const line of lines) this.lines.push(JSON.parse(line));
-      this.#wake();
-    }
-    this.#ended = true;
-    this.#wake();
-  }
-
-  #wake(): void {
-    for (const wake of this.#waiting) wake();
-    this.#waiting.clear();
+    await this.child.stdin.close();
+    if (!await this.end()) throw new Error("The process did not end well");
   }
 }
 

@@ -5,12 +5,17 @@ import {
   SendMessageCommand,
   SQSClient,
 } from "@aws-sdk/client-sqs";
-import { type Connection, createConnection } from "@dashi/mq";
+import { assert, assertEquals } from "@std/assert";
+import { type Connection, createConnection, Queue } from "@dashi/mq";
 import { AwsRelay } from "./aws_relay.ts";
+import { arrives } from "../conformance/support.ts";
 import { assertNothingLeft, resources } from "./leaks.ts";
 
 const given = Deno.env.get("DASHI_TEST_SQS_URL");
 const reason = Deno.env.get("DASHI_TEST_SQS_REASON") ?? "there is no broker";
+
+/** How long a test may take that waits for what does not come, ms. */
+const MAX_TIME = 60_000;
 
 /** Short waits: fauxqs does not notice that nobody waits for its answer any more. */
 export const QUICK = "?wait_time_seconds=1&get_wait_time_seconds=0";
@@ -42,14 +47,21 @@ export function test(
         await using relay = new AwsRelay(url);
         const connections: Connection[] = [];
         try {
-          await inTime(run({
-            relay,
-            open(options = {}, query = QUICK) {
-              const connection = createConnection(relay.urlOf(query), options);
-              connections.push(connection);
-              return connection;
-            },
-          }));
+          await arrives(
+            run({
+              relay,
+              open(options = {}, query = QUICK) {
+                const connection = createConnection(
+                  relay.urlOf(query),
+                  options,
+                );
+                connections.push(connection);
+                return connection;
+              },
+            }),
+            "the end of the test",
+            MAX_TIME,
+          );
         } finally {
           relay.intercept = () => undefined;
           for (const each of connections) await each.close();
@@ -58,17 +70,6 @@ export function test(
       await assertNothingLeft(before);
     },
   });
-}
-
-/** Fails a test that waits for what does not come, where it would wait for ever. */
-async function inTime(running: Promise<void>): Promise<void> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error("it took a minute")), 60_000);
-  try {
-    await Promise.race([running, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** A name that no other test has. */
@@ -122,4 +123,41 @@ export async function sendRaw(
     }),
   });
   await withSdk("us-east-1", (client) => client.send(command));
+}
+
+/**
+ * Consumes from a queue whose receives are all answered at once, and asserts that there are
+ * pauses between them, and that a message comes when they are answered by the server.
+ */
+export async function asksInPeace(
+  { open, relay }: SqsStage,
+  answer: () => Response,
+  query?: string,
+): Promise<void> {
+  const queue = new Queue(unique());
+  const connection = open({}, query);
+  await connection.declare(queue);
+  relay.intercept = ({ action }) =>
+    action === "ReceiveMessage" ? answer() : undefined;
+  const iterator = connection.consumer<number>(queue)[Symbol.asyncIterator]();
+  const next = iterator.next();
+  await relay.until("ReceiveMessage", 1);
+  const began = performance.now();
+  await relay.until("ReceiveMessage", 6);
+  const took = performance.now() - began;
+  assert(took > 500, `five more receives within ${took} ms`);
+  relay.intercept = () => undefined;
+  await connection.producer().publish(7, { routingKey: queue.name });
+  const { value } = await next;
+  assertEquals(value?.payload, 7);
+  await value?.ack();
+  await iterator.return?.();
+  await remove(queue.name);
+}
+
+/** Deletes queues. */
+export async function remove(...names: readonly string[]): Promise<void> {
+  await using connection = createConnection(url);
+  const channel = await connection.channel();
+  for (const name of names) await channel.deleteQueue(name);
 }

@@ -9,6 +9,7 @@ import {
   Queue,
   type RunOptions,
 } from "@dashi/mq";
+import { JsonProcess } from "./json_process.ts";
 
 const PROGRAM = new URL(import.meta.url).pathname;
 const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
@@ -48,103 +49,32 @@ export interface Word {
 }
 
 /** The process. */
-export class Worker implements AsyncDisposable {
-  /** All that it said so far. */
-  readonly words: Word[] = [];
-  readonly #child: Deno.ChildProcess;
-  readonly #reading: Promise<void>;
-  readonly #onWord: ((word: Word) => void) | undefined;
-  readonly #waiting = new Set<() => void>();
-  #killed = false;
-
+export class Worker extends JsonProcess<Word> {
   /** Starts it; `onWord` hears all that it says. */
   constructor(work: Work, onWord?: (word: Word) => void) {
-    this.#onWord = onWord;
-    this.#child = new Deno.Command(Deno.execPath(), {
-      args: [
-        "run",
-        "-A",
-        "--no-check",
-        "--config",
-        CONFIG,
-        PROGRAM,
-        JSON.stringify(work),
-      ],
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "inherit",
-    }).spawn();
-    this.#reading = this.#read();
+    super({ program: PROGRAM, config: CONFIG, order: work }, onWord);
+  }
+
+  /** All that it said so far. */
+  get words(): readonly Word[] {
+    return this.lines;
   }
 
   /** Waits until it has said something that fits. */
-  async until(fits: (word: Word) => boolean): Promise<Word> {
-    for (;;) {
-      const word = this.words.find(fits);
-      if (word !== undefined) return word;
-      if (this.#killed) throw new Error("The worker was killed");
-      await new Promise<void>((resolve) => this.#waiting.add(resolve));
-    }
-  }
-
-  /** Waits until it has ended by itself; `false` if it did not end well. */
-  async end(): Promise<boolean> {
-    const { success } = await this.#child.status;
-    await this.#reading;
-    return success;
+  until(fits: (word: Word) => boolean): Promise<Word> {
+    return this.find((words) => words.find(fits));
   }
 
   /** Tells it something. */
   async tell(text: string): Promise<void> {
-    const writer = this.#child.stdin.getWriter();
+    const writer = this.child.stdin.getWriter();
     await writer.write(new TextEncoder().encode(`${text}\n`));
     writer.releaseLock();
   }
 
   /** Stops it as a handler does that lets the event loop not turn: its sockets stay. */
   stop(): void {
-    this.#child.kill("SIGSTOP");
-  }
-
-  /** Ends it as a crash would, and reads what it had said. */
-  async kill(): Promise<void> {
-    this.#killed = true;
-    try {
-      this.#child.kill("SIGKILL");
-    } catch {
-      // It has ended by itself.
-    }
-    await this.#child.stdin.close().catch(() => {});
-    await this.#child.status;
-    await this.#reading;
-  }
-
-  /** The same. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.kill();
-  }
-
-  async #read(): Promise<void> {
-    const decoder = new TextDecoder();
-    let rest = "";
-    for await (const chunk of this.#child.stdout) {
-      const lines = (rest + decoder.decode(chunk, { stream: true }))
-        .split("\n");
-      rest = lines.pop() ?? "";
-      for (const line of lines) {
-        const word: Word = JSON.parse(line);
-        this.words.push(word);
-        this.#onWord?.(word);
-      }
-      this.#wake();
-    }
-    this.#killed = true;
-    this.#wake();
-  }
-
-  #wake(): void {
-    for (const wake of this.#waiting) wake();
-    this.#waiting.clear();
+    this.child.kill("SIGSTOP");
   }
 }
 

@@ -7,6 +7,7 @@ import {
   MessagingError,
   Queue,
 } from "@dashi/mq";
+import { publishing } from "../../conformance/support.ts";
 import {
   connect,
   proxyTo,
@@ -15,15 +16,6 @@ import {
   testOnServer,
 } from "../../support/beanstalk.ts";
 import { SLACK } from "../../support/slack.ts";
-
-const message = (routingKey: string) => ({
-  exchange: "",
-  routingKey,
-  mandatory: false,
-  delay: 0,
-  properties: {},
-  body: new Uint8Array(10),
-});
 
 testOnServer(
   "kill -9 of the server: what was confirmed is there after its restart",
@@ -101,13 +93,13 @@ for (const what of ["idle", "waiting", "publishing", "holding"] as const) {
       const connection = await connect(url, { heartbeat });
       const channel = await connection.openChannel();
       await channel.declareQueue(queueOf("q"));
-      let publishing: Promise<unknown> | undefined;
+      let published: Promise<unknown> | undefined;
       if (what === "waiting") {
         await channel.consume("q", () => {}, { prefetch: 1 });
         using raw = await RawClient.open(server);
         while (await raw.number("stats-tube q", "current-waiting") === 0);
       } else if (what === "holding") {
-        await channel.publish(message("q"));
+        await channel.publish(publishing("", "q", "0123456789"));
         const held = Promise.withResolvers<unknown>();
         await channel.consume("q", held.resolve, { prefetch: 1 });
         await held.promise;
@@ -115,8 +107,8 @@ for (const what of ["idle", "waiting", "publishing", "holding"] as const) {
       proxy.stall();
       const began = performance.now();
       if (what === "publishing") {
-        publishing = assertRejects(
-          () => channel.publish(message("q")),
+        published = assertRejects(
+          () => channel.publish(publishing("", "q", "0123456789")),
           ConnectionError,
         );
       }
@@ -126,7 +118,7 @@ for (const what of ["idle", "waiting", "publishing", "holding"] as const) {
       assert(reason.error instanceof ConnectionError);
       assertEquals(reason.error.code, "connection-lost");
       assert(took < 2 * heartbeat + SLACK, `it took ${took} ms`);
-      await publishing;
+      await published;
       await connection[Symbol.asyncDispose]();
       await proxy[Symbol.asyncDispose]();
     },
@@ -144,7 +136,9 @@ testOnServer(
     const began = performance.now();
     const error = await assertRejects(
       () =>
-        channel.publish(message("q"), { deadline: performance.now() + 300 }),
+        channel.publish(publishing("", "q", "0123456789"), {
+          deadline: performance.now() + 300,
+        }),
       MessagingError,
     );
     assertEquals([error.code, error.outcome], ["timed-out", "unknown"]);

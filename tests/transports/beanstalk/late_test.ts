@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createConnection, MessagingError, Queue } from "@dashi/mq";
 import { startBeanstalk } from "../../brokers/beanstalk.ts";
+import { publishing } from "../../conformance/support.ts";
 import {
   connect,
   proxyTo,
@@ -11,15 +12,6 @@ import {
   testOnServer,
 } from "../../support/beanstalk.ts";
 
-const message = (routingKey: string) => ({
-  exchange: "",
-  routingKey,
-  mandatory: false,
-  delay: 0,
-  properties: {},
-  body: new Uint8Array(10),
-});
-
 testOnServer(
   "a call that is late fails alone: messages that others hold stay theirs",
   async (server) => {
@@ -27,7 +19,9 @@ testOnServer(
     const connection = await connect(url);
     const channel = await connection.openChannel();
     await channel.declareQueue(queueOf("q"));
-    for (let i = 0; i < 5; i++) await channel.publish(message("q"));
+    for (let i = 0; i < 5; i++) {
+      await channel.publish(publishing("", "q", "0123456789"));
+    }
     const tags = [];
     for (let i = 0; i < 5; i++) {
       const delivery = await channel.get("q");
@@ -37,7 +31,7 @@ testOnServer(
     proxy.delay(600);
     for (
       const call of [
-        () => channel.publish(message("other"), soon()),
+        () => channel.publish(publishing("", "other", "0123456789"), soon()),
         () => channel.checkQueue("q", soon()),
         () => channel.purgeQueue("other", soon()),
         () => channel.get("other", soon()),
@@ -66,7 +60,7 @@ testOnServer(
     const connection = await connect(url);
     const channel = await connection.openChannel();
     await channel.declareQueue(queueOf("q"));
-    await channel.publish(message("q"));
+    await channel.publish(publishing("", "q", "0123456789"));
     const delivery = await channel.get("q");
     assert(delivery !== undefined);
     proxy.delay(600);

@@ -4,12 +4,9 @@ import { assert, assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
 import { SYSTEM_CLOCK } from "../../../async/clock.ts";
 import { Limits } from "../../../async/limits.ts";
-import { CouchdbClient } from "../../../transports/couchdb/client.ts";
-import { CouchdbRecords } from "../../../transports/couchdb/records.ts";
 import { Database } from "../../../transports/records/database.ts";
 import { endOf, IdMaker, rangeOf } from "../../../transports/records/ids.ts";
-import { readDialOptions } from "../../../transports/couchdb/options.ts";
-import { parseUrl } from "../../../url/mod.ts";
+import { openRecords } from "../../support/couchdb.ts";
 
 const given = Deno.env.get("DASHI_TEST_COUCHDB_URL");
 const reason = given === undefined
@@ -74,21 +71,7 @@ async function findsAhead(
 
 /** Writes the message that is not delayed as a server would whose clock is an hour ahead. */
 async function moveAhead(url: string, queue: string): Promise<void> {
-  const parsed = parseUrl(url);
-  const dial = readDialOptions(parsed, {
-    heartbeat: 10_000,
-    transportOptions: {},
-    operationTimeout: 10_000,
-    owner: "me",
-    clock: SYSTEM_CLOCK,
-  });
-  const client = await CouchdbClient.open(
-    dial,
-    parsed.password,
-    SYSTEM_CLOCK,
-    {},
-  );
-  const records = new CouchdbRecords(client, dial);
+  const records = await openRecords(url);
   const limits = new Limits(SYSTEM_CLOCK);
   const database = new Database(records, limits);
   const [start] = rangeOf(queue);
@@ -108,5 +91,5 @@ async function moveAhead(url: string, queue: string): Promise<void> {
   await database.write({ id, revision: undefined, fields, action: "move" });
   await database.remove("move", row);
   limits.end(() => new Error("ended"));
-  await client.close();
+  await records[Symbol.asyncDispose]();
 }

@@ -4,34 +4,13 @@ import { assertEquals } from "@std/assert";
 import { SYSTEM_CLOCK } from "../../../async/clock.ts";
 import { Limits } from "../../../async/limits.ts";
 import { turn } from "../../../async/turn.ts";
-import { CouchdbClient } from "../../../transports/couchdb/client.ts";
-import { CouchdbRecords } from "../../../transports/couchdb/records.ts";
 import { Database } from "../../../transports/records/database.ts";
-import { readDialOptions } from "../../../transports/couchdb/options.ts";
-import { parseUrl } from "../../../url/mod.ts";
+import { openRecords } from "../../support/couchdb.ts";
 import { Proxy } from "../../support/proxy.ts";
 
 const given = Deno.env.get("DASHI_TEST_COUCHDB_URL");
 const reason = Deno.env.get("DASHI_TEST_COUCHDB_REASON") ??
   "there is no broker";
-
-async function openRecords(url: string): Promise<CouchdbRecords> {
-  const parsed = parseUrl(url);
-  const dial = readDialOptions(parsed, {
-    heartbeat: 10_000,
-    transportOptions: {},
-    operationTimeout: 10_000,
-    owner: "me",
-    clock: SYSTEM_CLOCK,
-  });
-  const client = await CouchdbClient.open(
-    dial,
-    parsed.password,
-    SYSTEM_CLOCK,
-    {},
-  );
-  return new CouchdbRecords(client, dial);
-}
 
 Deno.test({
   name: `couchdb: a write that has not left by its deadline never leaves${

@@ -2,16 +2,16 @@
 
 import { createHash } from "node:crypto";
 import { assert, assertEquals } from "@std/assert";
-import { createConnection, Exchange, Queue } from "@dashi/mq";
+import { Exchange, Queue } from "@dashi/mq";
 import { take } from "../../conformance/stage.ts";
 import { refusal } from "../../support/aws_relay.ts";
-import { queueUrlOf, test, unique, url } from "../../support/sqs.ts";
-
-async function remove(name: string): Promise<void> {
-  await using connection = createConnection(url);
-  const channel = await connection.channel();
-  await channel.deleteQueue(name);
-}
+import {
+  asksInPeace,
+  queueUrlOf,
+  remove,
+  test,
+  unique,
+} from "../../support/sqs.ts";
 
 for (const skew of [600_000, -7_200_000]) {
   test(`a clock that is ${-skew / 60_000} minutes wrong costs each client one refused request`, async ({ open, relay }) => {
@@ -160,28 +160,12 @@ for (
   });
 }
 
-test("a server that does not wait before it says that there is nothing is not asked as fast as it answers", async ({ open, relay }) => {
-  const connection = open({}, "?wait_time_seconds=10&get_wait_time_seconds=0");
-  const queue = new Queue(unique());
-  await connection.declare(queue);
-  relay.intercept = ({ action }) =>
-    action === "ReceiveMessage"
-      ? Response.json({}, {
+test("a server that does not wait before it says that there is nothing is not asked as fast as it answers", (stage) =>
+  asksInPeace(
+    stage,
+    () =>
+      Response.json({}, {
         headers: { "content-type": "application/x-amz-json-1.0" },
-      })
-      : undefined;
-  const iterator = connection.consumer<number>(queue)[Symbol.asyncIterator]();
-  const next = iterator.next();
-  await relay.until("ReceiveMessage", 1);
-  const began = performance.now();
-  await relay.until("ReceiveMessage", 6);
-  const took = performance.now() - began;
-  assert(took > 500, `five more receives within ${took} ms`);
-  relay.intercept = () => undefined;
-  await connection.producer().publish(7, { routingKey: queue.name });
-  const { value } = await next;
-  assertEquals(value?.payload, 7);
-  await value?.ack();
-  await iterator.return?.();
-  await remove(queue.name);
-});
+      }),
+    "?wait_time_seconds=10&get_wait_time_seconds=0",
+  ));

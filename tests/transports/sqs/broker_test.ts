@@ -2,10 +2,10 @@
 
 import { createHash } from "node:crypto";
 import { assert, assertEquals } from "@std/assert";
-import { createConnection, Exchange, Queue } from "@dashi/mq";
+import { Exchange, Queue } from "@dashi/mq";
 import { take } from "../../conformance/stage.ts";
 import { refusal } from "../../support/aws_relay.ts";
-import { queueUrlOf, QUICK, test, unique, url } from "../../support/sqs.ts";
+import { queueUrlOf, QUICK, remove, test, unique } from "../../support/sqs.ts";
 
 /** An error's code, once a call has failed. */
 async function codeOf(call: Promise<unknown>): Promise<unknown> {
@@ -19,13 +19,6 @@ async function codeOf(call: Promise<unknown>): Promise<unknown> {
 
 function md5(text: unknown): string {
   return createHash("md5").update(String(text)).digest("hex");
-}
-
-async function remove(...names: readonly string[]): Promise<void> {
-  const connection = createConnection(url);
-  const channel = await connection.channel();
-  for (const name of names) await channel.deleteQueue(name);
-  await connection.close();
 }
 
 test("a FIFO queue keeps the order of each group, after a requeue too", async ({ open, relay }) => {

@@ -5,14 +5,15 @@ import { createConnection, Queue } from "@dashi/mq";
 import { freePort } from "../../brokers/server.ts";
 import { refusal } from "../../support/aws_relay.ts";
 import { Proxy } from "../../support/proxy.ts";
-import { QUICK, test, unique, url } from "../../support/sqs.ts";
+import {
+  asksInPeace,
+  QUICK,
+  remove,
+  test,
+  unique,
+  url,
+} from "../../support/sqs.ts";
 import { SLACK } from "../../support/slack.ts";
-
-async function remove(name: string): Promise<void> {
-  await using connection = createConnection(url);
-  const channel = await connection.channel();
-  await channel.deleteQueue(name);
-}
 
 for (
   const [what, host, retryable] of [
@@ -128,29 +129,8 @@ for (const status of [200, 400, 404]) {
   });
 }
 
-test("a consumer whose receives are refused does not ask as fast as it is refused", async ({ open, relay }) => {
-  const queue = new Queue(unique());
-  const connection = open();
-  await connection.declare(queue);
-  relay.intercept = ({ action }) =>
-    action === "ReceiveMessage"
-      ? new Response(null, { status: 400 })
-      : undefined;
-  const iterator = connection.consumer<number>(queue)[Symbol.asyncIterator]();
-  const next = iterator.next();
-  await relay.until("ReceiveMessage", 1);
-  const began = performance.now();
-  await relay.until("ReceiveMessage", 6);
-  const took = performance.now() - began;
-  assert(took > 500, `five more receives within ${took} ms`);
-  relay.intercept = () => undefined;
-  await connection.producer().publish(7, { routingKey: queue.name });
-  const { value } = await next;
-  assertEquals(value?.payload, 7);
-  await value?.ack();
-  await iterator.return?.();
-  await remove(queue.name);
-});
+test("a consumer whose receives are refused does not ask as fast as it is refused", (stage) =>
+  asksInPeace(stage, () => new Response(null, { status: 400 })));
 
 test("a publish that missed its deadline is not sent again by anybody", async ({ open, relay }) => {
   const connection = open({ reconnect: false });

@@ -1,21 +1,9 @@
 /** FIFO queues: whatever fails comes again before what lies behind it, and SQS counts its attempts. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import {
-  type Connection,
-  createConnection,
-  Exchange,
-  Queue,
-  UnsupportedError,
-} from "@dashi/mq";
+import { type Connection, Exchange, Queue, UnsupportedError } from "@dashi/mq";
 import { take } from "../../conformance/stage.ts";
-import { test, unique, url } from "../../support/sqs.ts";
-
-async function remove(...names: readonly string[]): Promise<void> {
-  await using connection = createConnection(url);
-  const channel = await connection.channel();
-  for (const name of names) await channel.deleteQueue(name);
-}
+import { remove, test, unique } from "../../support/sqs.ts";
 
 /** Publishes texts such as `a1`, whose first letter names the group. */
 async function publish(

@@ -1,15 +1,9 @@
 /** Keys on SQS: the groups of FIFO queues, and of queues that are fair. */
 
 import { assertEquals, assertRejects } from "@std/assert";
-import { createConnection, Queue, UnsupportedError } from "@dashi/mq";
-import { test, unique, url } from "../../support/sqs.ts";
+import { Queue, UnsupportedError } from "@dashi/mq";
+import { remove, test, unique } from "../../support/sqs.ts";
 import type { AwsRelay } from "../../support/aws_relay.ts";
-
-async function remove(...names: readonly string[]): Promise<void> {
-  await using connection = createConnection(url);
-  const channel = await connection.channel();
-  for (const name of names) await channel.deleteQueue(name);
-}
 
 function groups(relay: AwsRelay): unknown[] {
   return relay.of("SendMessageBatch").flatMap(({ body: { Entries } }) =>

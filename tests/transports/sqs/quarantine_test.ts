@@ -1,17 +1,18 @@
 /** A message that cannot be read, or has no room as a dead letter, is kept beside its queue, as it was. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import {
-  type Connection,
-  createConnection,
-  Queue,
-  TimeoutError,
-} from "@dashi/mq";
+import { type Connection, Queue, TimeoutError } from "@dashi/mq";
 import { createTransport } from "../../../transports/sqs/mod.ts";
 import { isStoreTransport, type Store } from "../../../transports/store/mod.ts";
 import { take } from "../../conformance/stage.ts";
 import type { AwsRelay } from "../../support/aws_relay.ts";
-import { queueUrlOf, sendRaw, test, unique, url } from "../../support/sqs.ts";
+import {
+  queueUrlOf,
+  remove,
+  sendRaw,
+  test,
+  unique,
+} from "../../support/sqs.ts";
 
 /** An envelope of another program's that is broken. */
 function broken(text: string): string {
@@ -57,12 +58,6 @@ function bodiesSentTo(relay: AwsRelay, queueUrl: string): readonly unknown[] {
     if (body.QueueUrl !== queueUrl || !Array.isArray(body.Entries)) return [];
     return body.Entries.map(({ MessageBody }) => MessageBody);
   });
-}
-
-async function remove(...names: readonly string[]): Promise<void> {
-  await using connection = createConnection(url);
-  const channel = await connection.channel();
-  for (const name of names) await channel.deleteQueue(name);
 }
 
 for (const suffix of ["", ".fifo"]) {

@@ -1,17 +1,10 @@
 /** Waiting, fanout and rejected messages on SQS. */
 
 import { assert, assertEquals } from "@std/assert";
-import { createConnection, Exchange, type Message, Queue } from "@dashi/mq";
+import { Exchange, type Message, Queue } from "@dashi/mq";
 import { take } from "../../conformance/stage.ts";
 import type { AwsRelay } from "../../support/aws_relay.ts";
-import { QUICK, test, unique, url } from "../../support/sqs.ts";
-
-async function remove(...names: readonly string[]): Promise<void> {
-  const connection = createConnection(url);
-  const channel = await connection.channel();
-  for (const name of names) await channel.deleteQueue(name);
-  await connection.close();
-}
+import { QUICK, remove, test, unique } from "../../support/sqs.ts";
 
 test("fanout goes between connections by a topic, each queue once", async ({ open, relay }) => {
   const [one, two] = [open(), open()];
