@@ -73,13 +73,19 @@ export interface NatsOptions {
   };
 }
 
+/** A server that a test may give another configuration. */
+export interface NatsServer extends LastingServer {
+  /** Has it read other lines of its configuration, as `nats-server --signal reload` does. */
+  reload(config: string): Promise<void>;
+}
+
 /** A cluster, whose servers a test may kill and restart. */
 export interface NatsCluster extends Server {
   readonly servers: readonly LastingServer[];
 }
 
 /** Starts a server in a new folder. */
-export function startNats(options: NatsOptions = {}): Promise<LastingServer> {
+export function startNats(options: NatsOptions = {}): Promise<NatsServer> {
   return startServer(
     "nats",
     (port, folder) => startOn(port, folder, options),
@@ -143,17 +149,19 @@ async function startOn(
   port: number,
   folder: string,
   { syncs = true, config = "", jetstream = "", cluster }: NatsOptions,
-): Promise<LastingServer> {
-  await Deno.writeTextFile(
-    `${folder}/nats.conf`,
-    `listen: "127.0.0.1:${port}"
+): Promise<NatsServer> {
+  const configure = (config: string) =>
+    Deno.writeTextFile(
+      `${folder}/nats.conf`,
+      `listen: "127.0.0.1:${port}"
 max_payload: ${MAX_PAYLOAD}
 jetstream {
   store_dir: "${folder}/data"
   ${jetstream}
 ${syncs ? "  sync_interval: always\n" : ""}}
 ${cluster === undefined ? "" : clusterLines(cluster)}${config}`,
-  );
+    );
+  await configure(config);
   const program = new Program({
     title: `NATS on port ${port}`,
     command: SERVER,
@@ -167,5 +175,9 @@ ${cluster === undefined ? "" : clusterLines(cluster)}${config}`,
   await program.start();
   return serverOf(program, { folder, stopSignal: "SIGKILL" }, {
     url: `nats://127.0.0.1:${port}`,
+    async reload(config: string) {
+      await configure(config);
+      Deno.kill(program.pid, "SIGHUP");
+    },
   });
 }

@@ -1,4 +1,4 @@
-/** Passwords that change while a consumer runs: CouchDB's own, and for brokers whose stand-ins know no users those of a relay before them. */
+/** Passwords that change while a consumer runs: CouchDB's and NATS' own, and for brokers whose stand-ins know no users those of a relay before them. */
 
 import { assert, assertEquals } from "@std/assert";
 import {
@@ -8,6 +8,7 @@ import {
   Queue,
 } from "@dashi/mq";
 import { isInstalled, startCouchdb } from "../brokers/couchdb.ts";
+import { isInstalled as hasNats, startNats } from "../brokers/nats.ts";
 import { arrives, until } from "../conformance/support.ts";
 import { AwsRelay, refusal } from "../support/aws_relay.ts";
 import { MongodbLogins } from "../support/mongodb_logins.ts";
@@ -39,6 +40,11 @@ const ROWS: readonly Row[] = [
       ? undefined
       : "CouchDB's stand-in is not installed",
     open: guardedCouchdb,
+  },
+  {
+    name: "nats: a password that changes while a consumer runs (row 3.1)",
+    why: !ALL ? LATER : hasNats() ? undefined : "NATS is not installed",
+    open: guardedNats,
   },
   ...(["cut", "forget"] as const).map((then) => ({
     name:
@@ -77,6 +83,17 @@ async function guardedCouchdb(): Promise<Guarded> {
       assert(answer.ok, await answer.text());
       authorization = `Basic ${btoa(`dashi:${password}`)}`;
     },
+    [Symbol.asyncDispose]: () => server.stop(),
+  };
+}
+
+async function guardedNats(): Promise<Guarded> {
+  const configOf = (password: string) =>
+    `authorization { user: app, password: ${password} }`;
+  const server = await startNats({ syncs: false, config: configOf("secret") });
+  return {
+    url: server.url.replace("://", "://app:secret@"),
+    setPassword: (password) => server.reload(configOf(password)),
     [Symbol.asyncDispose]: () => server.stop(),
   };
 }
