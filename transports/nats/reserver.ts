@@ -174,11 +174,16 @@ export class Reserver implements QueueNotifier {
           subscription.unsubscribe();
           resolve(result);
         };
-        // The server that had the request may be gone. What it sends yet comes again.
+        let isOver = false;
+        // The server that had the request may be gone.
         const stop = client.isRelayed
-          ? this.#after(UNHEARD, () => done(received))
+          ? this.#after(UNHEARD, () => {
+            isOver = true;
+            resolve(received);
+          })
           : undefined;
         const subscription = client.ask(verb, body, (message) => {
+          if (isOver) return this.#giveBack(message, subscription);
           if (message instanceof PermissionError) {
             stop?.();
             subscription.unsubscribe();
@@ -207,18 +212,17 @@ export class Reserver implements QueueNotifier {
     const wait = client.isRelayed
       ? Math.min(this.#context.wait, UNHEARD)
       : this.#context.wait;
-    const isOver = () => {
-      stop();
-      if (listening.waiting !== subscription) return; // it was called off
+    let isOver = false;
+    const stop = this.#after(wait + UNHEARD, () => {
+      isOver = true;
       listening.waiting = undefined;
-      subscription.unsubscribe();
       this.#tell(queue);
-    };
-    const stop = this.#after(wait + UNHEARD, isOver);
+    });
     const subscription = listening.waiting = client.ask(
       `CONSUMER.MSG.NEXT.${found.stream}.${found.consumer}`,
       { batch: 1, expires: wait * NANO },
       (message) => {
+        if (isOver) return this.#giveBack(message, subscription);
         const code = message instanceof PermissionError
           ? 403
           : statusOf(message);
@@ -227,10 +231,25 @@ export class Reserver implements QueueNotifier {
           const [taken] = this.#keep(found, [message]);
           if (taken !== undefined) listening.taken.push(taken);
         } else if (code === 503 || code === 409) queues.forget(queue);
-        isOver();
+        stop();
+        if (listening.waiting !== subscription) return; // it was called off
+        listening.waiting = undefined;
+        subscription.unsubscribe();
+        this.#tell(queue);
       },
     );
     listening.stop = stop;
+  }
+
+  /** Gives back what comes when it is no longer waited for, as of a server that was away. */
+  #giveBack(
+    message: NatsMessage | PermissionError,
+    subscription: NatsSubscription,
+  ): void {
+    if (message instanceof PermissionError) return;
+    const code = statusOf(message);
+    if (code === 0) this.#context.client.publish(message.reply ?? "", "-NAK");
+    else if (code !== 100) subscription.unsubscribe();
   }
 
   /** Calls back after so many ms, unless it is called off, or the connection ends. */
