@@ -143,5 +143,6 @@ export const BATCHING: readonly ConformanceCase[] = [
       assert.equal((await connection.declare(queue)).messageCount, 0);
       assert.equal((await connection.declare(dead)).messageCount, 0);
     },
+    { needs: ["dead-letter"] },
   ),
 ];

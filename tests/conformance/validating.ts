@@ -168,6 +168,7 @@ export const VALIDATING: readonly ConformanceCase[] = [
       await arrives(running, "the end of run()");
       assert.deepEqual(seen.sort(), [1, 2, 3]);
     },
+    { needs: ["dead-letter"] },
   ),
   onStage(
     "a message that its schema still looks at when its consumer is cancelled goes back",

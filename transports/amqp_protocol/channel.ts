@@ -31,6 +31,7 @@ import { OrderedTopology } from "./ordered_topology.ts";
 import type { AmqpClientChannel, RawMessage } from "./port.ts";
 import { describePublish, Publishes } from "./publishes.ts";
 import { refuseMessage } from "./refusals.ts";
+import type { RemovalVerbs } from "./removals.ts";
 import type { Server } from "./server.ts";
 
 /** AMQP's verbs over the client's channel. */
@@ -109,7 +110,12 @@ export class AmqpChannel implements Channel {
   }
 
   deleteExchange(name: string, options?: DeleteOptions): Promise<void> {
-    return this.#topology.deleteExchange(name, options);
+    return this.#remove(
+      `delete exchange "${name}"`,
+      undefined,
+      options,
+      (verbs, call) => verbs.deleteExchange(name, call),
+    );
   }
 
   async declareQueue(
@@ -130,7 +136,12 @@ export class AmqpChannel implements Channel {
     name: string,
     options?: DeleteQueueOptions,
   ): Promise<number> {
-    const count = await this.#topology.deleteQueue(name, options);
+    const count = await this.#remove(
+      `delete queue "${name}"`,
+      0,
+      options,
+      (verbs, call) => verbs.deleteQueue(name, call),
+    );
     this.#context.streams.forget(name);
     return count;
   }
@@ -147,7 +158,29 @@ export class AmqpChannel implements Channel {
   }
 
   unbind(binding: Binding, options?: CallOptions): Promise<void> {
-    return this.#topology.unbind(binding, options);
+    const { source, destination: { kind, name } } = binding;
+    return this.#remove(
+      `unbind ${kind} "${name}" from exchange "${source}"`,
+      undefined,
+      options,
+      (verbs, call) => verbs.unbind(binding, call),
+    );
+  }
+
+  #remove<T, O extends CallOptions>(
+    action: string,
+    nothing: T,
+    options: O | undefined,
+    remove: (verbs: RemovalVerbs, call?: O) => Promise<T>,
+  ): Promise<T> {
+    const { removals } = this.#context;
+    return removals.isFor(options)
+      ? this.#calls.call(
+        action,
+        options,
+        () => removals.run(nothing, options, remove),
+      )
+      : remove(this.#topology, options);
   }
 
   publish(message: Publishing, options?: CallOptions): Promise<PublishOutcome> {

@@ -19,6 +19,7 @@ import { Copies } from "./copies.ts";
 import { Delays } from "./delays.ts";
 import { OrderedQueues } from "./ordered_queues.ts";
 import { Parking } from "./parking.ts";
+import { Removals } from "./removals.ts";
 import { Returns } from "./returns.ts";
 import { ManagementApi } from "./management_client.ts";
 import type { DialOptions } from "./options.ts";
@@ -116,6 +117,7 @@ export class AmqpConnection implements TransportConnection {
           copies,
           openChannel: declare,
         }),
+        removals: new Removals({ openChannel: declare, server }),
       },
       ended: () =>
         this.#endError ??

@@ -4,6 +4,7 @@ import type { Copies } from "./copies.ts";
 import type { Delays } from "./delays.ts";
 import type { OrderedQueues } from "./ordered_queues.ts";
 import type { Parking } from "./parking.ts";
+import type { Removals } from "./removals.ts";
 import type { Returns } from "./returns.ts";
 import type { Server } from "./server.ts";
 import type { Streams } from "./streams.ts";
@@ -18,6 +19,7 @@ export interface ChannelContext {
   readonly copies: Copies;
   readonly ordered: OrderedQueues;
   readonly parking: Parking;
+  readonly removals: Removals;
   readonly returns: Returns;
   readonly streams: Streams;
   /** The broker, by what it says of itself. */

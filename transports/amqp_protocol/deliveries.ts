@@ -7,6 +7,7 @@ import { Window } from "../store/window.ts";
 import type { RejectOptions } from "../transport.ts";
 import type { AmqpDelivery } from "./delivery.ts";
 import type { AmqpClientChannel } from "./port.ts";
+import type { Server } from "./server.ts";
 
 /** Stands for a delivery of which the broker's next one tells that it is on its way. */
 const COMING = "coming";
@@ -18,8 +19,9 @@ interface Batch {
   readonly reject: (error: unknown) => void;
 }
 
-/** The limits on the time until a settlement has left the process. */
+/** The limits on the time until a settlement has left the process, and whom it is for. */
 interface Bounds {
+  server(): Server;
   readonly clock: Clock;
   readonly limits: Limits;
   readonly operationTimeout: number;
@@ -118,10 +120,12 @@ export class Deliveries {
     const taken = multiple ? this.#takeUpTo(tag) : this.#takeOne(tag);
     if (taken.length === 0) return Promise.reject(settledBefore(tag));
     this.flush();
+    const { requeuesRejected } = this.#bounds.server();
     for (const { deliveryTag: each, isOfStream } of taken) {
       // RabbitMQ 3.10 ends the connection for any other answer to a message of a stream; of
       // these all say no more than that the next ones may come.
-      if (isOfStream) this.#client.ack(each, false);
+      const isAcked = isOfStream || (!requeue && requeuesRejected);
+      if (isAcked) this.#client.ack(each, false);
       else if (failed) this.#client.fail(each);
       else this.#client.reject(each, requeue);
     }

@@ -16,8 +16,13 @@ import { differs } from "../../virtual/equivalence.ts";
 import { cannotConnect } from "../connection_errors.ts";
 import type { Failure } from "./failure.ts";
 
-/** RabbitMQ's words for a missing queue or exchange. */
-const MISSING = /^NOT_FOUND - no (queue|exchange) '(.*?)' in vhost/;
+/** RabbitMQ's words for a missing queue or exchange, then Qpid's. */
+const MISSING: readonly RegExp[] = [
+  /^NOT_FOUND - no (queue|exchange) '(.*?)' in vhost/,
+  /^No such (queue|exchange)[,:] '(.*)'/,
+  /^(Queue) '(.*)' does not exist/,
+  /^Unknown (exchange) name: '(.*)'/,
+];
 
 /** RabbitMQ's words for a declaration of one that is there with something else. */
 const DIFFERENT =
@@ -48,7 +53,7 @@ export function channelError(
   const details: ErrorDetails = { cause, replyCode: reply };
   switch (reply) {
     case "not-found": {
-      const [, kind, name] = MISSING.exec(text) ?? [];
+      const { kind, name } = missingIn(text) ?? {};
       if (kind === undefined) return new NotFoundError(message, details);
       // In the words of every other broker. A binding has two ends: which of them is missing?
       const isBinding = /^(?:un)?bind /.test(action);
@@ -78,6 +83,22 @@ export function channelError(
       return new UnsupportedError(message, details);
   }
   return new ChannelError(message, { ...details, code: "channel-closed" });
+}
+
+/**
+ * Finds what is missing in a broker's words.
+ *
+ * @param text The words.
+ * @returns A queue or an exchange, and its name; `undefined` if they tell of none.
+ */
+export function missingIn(
+  text: string,
+): { readonly kind: string; readonly name: string } | undefined {
+  for (const each of MISSING) {
+    const [, kind, name = ""] = each.exec(text) ?? [];
+    if (kind !== undefined) return { kind: kind.toLowerCase(), name };
+  }
+  return undefined;
 }
 
 /** In the words of every other broker; RabbitMQ tells the first difference alone. */

@@ -44,6 +44,10 @@ export class OrderedTopology extends Topology {
     this.#plain = new Topology(client, call, server);
   }
 
+  get #mayBeOrdered(): boolean {
+    return this.#server.capabilities.has("key-order");
+  }
+
   override async declareQueue(
     queue: QueueDeclaration,
     options?: CallOptions,
@@ -96,7 +100,9 @@ export class OrderedTopology extends Topology {
     if (known !== undefined) return await this.#delete(known, options);
     const count = await super.deleteQueue(name, options);
     // To delete what is not there is no error.
-    const found = count > 0 ? undefined : await this.#queues.find(name);
+    const found = count > 0 || !this.#mayBeOrdered
+      ? undefined
+      : await this.#queues.find(name);
     if (found !== undefined) return await this.#delete(found, options);
     this.#queues.forget(name);
     return count;
@@ -119,7 +125,7 @@ export class OrderedTopology extends Topology {
   ): Promise<void> {
     const { kind, name } = binding.destination;
     // To unbind what is not there is no error.
-    const ordered = kind === "queue"
+    const ordered = kind === "queue" && this.#mayBeOrdered
       ? await this.#queues.find(name)
       : undefined;
     await super.unbind(
@@ -144,7 +150,7 @@ export class OrderedTopology extends Topology {
     try {
       return await plain();
     } catch (error) {
-      if (!(error instanceof NotFoundError)) throw error;
+      if (!(error instanceof NotFoundError) || !this.#mayBeOrdered) throw error;
       const found = await this.#queues.findAgain(name, options);
       if (found === undefined) throw error;
       return await this.#queues.run((channel, call) =>

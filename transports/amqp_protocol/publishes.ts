@@ -11,7 +11,7 @@ import {
 import type { Publishing } from "../../model/message.ts";
 import type { PublishOutcome } from "../transport.ts";
 import type { ChannelContext } from "./context.ts";
-import { channelError, isUnsent } from "./errors.ts";
+import { channelError, isUnsent, missingIn } from "./errors.ts";
 import type { Failure } from "./failure.ts";
 import { withSlots } from "./ordered_layout.ts";
 import type { AmqpClientChannel, RawMessage } from "./port.ts";
@@ -300,7 +300,9 @@ function isNamed(
     return userId !== undefined &&
       words.includes(`user_id property set to '${userId}'`);
   }
-  return words.includes(`exchange '${exchange}'`);
+  const missing = missingIn(words);
+  return words.includes(`exchange '${exchange}'`) ||
+    (missing?.kind === "exchange" && missing.name === exchange);
 }
 
 function isSame(publishing: Publishing, message: RawMessage): boolean {

@@ -48,6 +48,8 @@ export class Server implements Pick<ServerInfo, "product" | "version"> {
   readonly isLikeRabbitmq: boolean;
   /** Whether its quorum queues wait before they hand out again what a handler failed for, where their arguments say so. */
   readonly hasDelayedRetry: boolean;
+  /** Whether a message that is rejected for good comes back: Qpid delivers it again, for ever, and only an ack removes it. */
+  readonly requeuesRejected: boolean;
   /**
    * What it can, by who it says it is, without what its management can. An argument of a
    * queue that a broker does not know, it ignores: so of one that nobody knows here nothing
@@ -63,6 +65,7 @@ export class Server implements Pick<ServerInfo, "product" | "version"> {
     this.isLikeRabbitmq = LIKE_RABBITMQ.includes(this.product);
     this.hasDelayedRetry = this.product === "RabbitMQ" &&
       isSince(this.version, 4, 3);
+    this.requeuesRejected = this.product?.startsWith("Apache Qpid") === true;
     this.capabilities = this.isLikeRabbitmq
       ? OF_RABBITMQ
       : hasBindings(capabilities)
