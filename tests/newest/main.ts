@@ -12,6 +12,7 @@ import { REDIS } from "../brokers/redis.ts";
 import type { BrokerRow } from "../brokers/server.ts";
 import { count, type Counts, failures, readReport } from "../results.ts";
 import { type DebianRoot, openRoot } from "./debian.ts";
+import { installQpid, OPEN_ON_QPID } from "./qpid.ts";
 import { installElasticmq, installMoto, type StandIn } from "./stand_ins.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
@@ -80,6 +81,27 @@ const ROWS: readonly Row[] = [
       // It refuses to run as root.
       const folder = await commands("postgresql", paths, "postgres:postgres");
       return await provideBy(POSTGRES, { DASHI_TEST_POSTGRES_BIN: folder });
+    },
+  },
+  {
+    title: "Qpid",
+    files: [
+      "tests/transports/amqp/amqp_test.ts",
+      "tests/transports/amqp_client/amqp_client_test.ts",
+    ],
+    open: OPEN_ON_QPID,
+    provide: async () => {
+      const { version, start } = await installQpid();
+      const server = await start();
+      return {
+        version,
+        env: {
+          DASHI_TEST_AMQP_URL: server.url,
+          // What restarts a broker would restart RabbitMQ.
+          DASHI_TEST_RABBITMQ_BIN: "/none",
+        },
+        stop: () => server.stop(),
+      };
     },
   },
   standIn("moto", installMoto, {}, {}),

@@ -3,6 +3,7 @@
 import { Program, startServer } from "../brokers/program.ts";
 import { run, type Server } from "../brokers/server.ts";
 import { cacheFolder } from "../support/cache.ts";
+import { installFromMaven } from "./maven.ts";
 
 const MOTO = "5.2.5";
 const ELASTICMQ = "1.6.12";
@@ -39,31 +40,9 @@ export async function installMoto(): Promise<StandIn> {
 
 /** Installs ElasticMQ from Maven: it has queues, and no topics. */
 export async function installElasticmq(): Promise<StandIn> {
-  const installed = await cacheFolder(`elasticmq-${ELASTICMQ}`);
-  const done = `${installed}/installed`;
-  try {
-    await Deno.stat(done);
-  } catch {
-    await Deno.writeTextFile(
-      `${installed}/pom.xml`,
-      `<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>dashi</groupId><artifactId>tests</artifactId><version>1</version>
-  <dependencies><dependency>
-    <groupId>org.elasticmq</groupId><artifactId>elasticmq-server_2.13</artifactId><version>${ELASTICMQ}</version>
-  </dependency></dependencies>
-</project>
-`,
-    );
-    await run("mvn", [
-      "-q",
-      "-f",
-      `${installed}/pom.xml`,
-      "dependency:copy-dependencies",
-      `-DoutputDirectory=${installed}/lib`,
-    ]);
-    await Deno.writeTextFile(done, "");
-  }
+  const installed = await installFromMaven("elasticmq", ELASTICMQ, [
+    `org.elasticmq:elasticmq-server_2.13:${ELASTICMQ}`,
+  ]);
   return {
     version: ELASTICMQ,
     start: () =>
