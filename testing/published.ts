@@ -18,7 +18,8 @@ export interface PublishedMessage {
   readonly delay: number;
   /**
    * The verb that it was published by: `publish` and `send` of a user, a request or the reply
-   * to one, `redrive`, or the tick of a schedule.
+   * to one, `redrive`, the tick of a schedule, or an outbox, when it is written there and
+   * when its relay publishes it.
    */
   readonly origin:
     | "publish"
