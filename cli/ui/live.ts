@@ -1,9 +1,11 @@
 import { jsonOf } from "../output.ts";
-import type { Change, WatchedBroker } from "./broker.ts";
+import type { Change, Row, WatchedBroker } from "./broker.ts";
 import type { Sink } from "./server_client.ts";
 
 /** So much of each queue's past is shown in its row. */
 const SPARK = 60;
+/** So many rows are told by one event: a page reads thousands in more than one task, between which it answers. */
+const ROWS = 500;
 /** A broker whose listing takes long is left alone for so many times that long. */
 const REST = 4;
 
@@ -56,7 +58,11 @@ export class Live {
   }
 
   #sendChange(change: Change): void {
-    const text = eventOf("change", change);
+    const { rows, broker: { id } } = change;
+    const parts = partsOf(rows);
+    const last = parts.pop() ?? [];
+    const text = tellRows(id, parts) +
+      eventOf("change", { ...change, rows: last });
     for (const page of this.#pages) {
       if (page.isBehind) page.hasMissed = true;
       else if (!page.sink.send(text)) this.#wait(page);
@@ -64,15 +70,18 @@ export class Live {
   }
 
   #sendAll(page: Page): void {
-    const brokers = this.#brokers.map((each) => ({
-      ...each.state,
-      rows: Array.from(each.rows, (row) => ({
+    const brokers = this.#brokers.map(({ state }) => state);
+    const all = { interval: this.#interval, brokers };
+    const texts = [eventOf("all", all)];
+    for (const each of this.#brokers) {
+      const rows = Array.from(each.rows, (row) => ({
         ...row,
         spark: each.past(row.name, SPARK)?.ready,
-      })),
-    }));
-    const all = { interval: this.#interval, brokers };
-    if (!page.sink.send(eventOf("all", all))) this.#wait(page);
+      }));
+      texts.push(tellRows(each.state.id, partsOf(rows)));
+    }
+    texts.push(eventOf("listed", {}));
+    if (!page.sink.send(texts.join(""))) this.#wait(page);
   }
 
   /** A page that does not keep up gets no changes meanwhile, and then all that is. */
@@ -92,6 +101,17 @@ interface Page {
   isBehind: boolean;
   /** Whether something has changed since it is behind. */
   hasMissed: boolean;
+}
+
+function partsOf<R extends Row>(rows: readonly R[]): (readonly R[])[] {
+  return Array.from(
+    { length: Math.ceil(rows.length / ROWS) },
+    (_, i) => rows.slice(i * ROWS, (i + 1) * ROWS),
+  );
+}
+
+function tellRows(broker: number, parts: readonly (readonly Row[])[]): string {
+  return parts.map((rows) => eventOf("rows", { broker, rows })).join("");
 }
 
 function eventOf(name: string, value: unknown): string {

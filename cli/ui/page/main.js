@@ -35,15 +35,27 @@ addEventListener("keydown", onKey);
 
 function listen() {
   const source = new EventSource("events");
-  source.addEventListener("all", (event) => {
+  const on = (
+    /** @type {string} */ name,
+    /** @type {(told: any) => void} */ take,
+  ) => {
+    source.addEventListener(
+      name,
+      ({ data }) => inTurn(() => take(JSON.parse(data))),
+    );
+  };
+  on("all", (all) => {
     trouble.hidden = true;
-    model.takeAll(JSON.parse(event.data));
+    model.takeAll(all);
+  });
+  on("rows", (some) => model.takeRows(some));
+  on("listed", () => {
+    model.arrange();
     if (panel === undefined) choosePlace();
     else panel.take(model.find(panel.queue.key));
     draw();
   });
-  source.addEventListener("change", (event) => {
-    const change = JSON.parse(event.data);
+  on("change", (change) => {
     const broker = model.takeChange(change);
     if (panel !== undefined && panel.queue.broker === broker) {
       panel.take(model.find(panel.queue.key));
@@ -59,6 +71,28 @@ function listen() {
       ? "dashi ui was started anew, or has ended. Open the link that it printed last."
       : "dashi ui does not answer: the numbers are old. Trying again …";
   });
+}
+
+/** What the server has told, and was not taken yet. @type {(() => void)[]} */
+const waiting = [];
+
+/**
+ * Does what the server tells, each in a task of its own: it may tell much at once, and keys
+ * and clicks come between.
+ *
+ * @param {() => void} deed
+ */
+function inTurn(deed) {
+  if (waiting.push(deed) > 1) return;
+  const next = () => {
+    const first = waiting[0];
+    setTimeout(() => {
+      waiting.shift();
+      if (waiting.length > 0) next();
+    });
+    first?.();
+  };
+  next();
 }
 
 function draw() {

@@ -66,30 +66,36 @@ export class Model {
   filter = "";
 
   /**
-   * Takes all that is known.
+   * Begins anew, with these brokers; their rows follow.
    *
-   * @param {{ brokers: any[] }} all It.
+   * @param {{ brokers: any[] }} all They.
    */
   takeAll({ brokers }) {
     this.brokers.clear();
-    for (const { rows, ...state } of brokers) {
-      const broker = { ...state, queues: new Map() };
-      this.brokers.set(broker.id, broker);
-      for (const row of rows) {
-        const spark = row.spark ?? [];
-        broker.queues.set(row.name, {
-          ...row,
-          spark,
-          broker,
-          key: `${broker.id}/${row.name}`,
-        });
-      }
+    for (const state of brokers) {
+      this.brokers.set(state.id, { ...state, queues: new Map() });
     }
-    this.arrange();
   }
 
   /**
-   * Takes what has changed at one broker.
+   * Takes some rows of a broker; to arrange them is left to its caller.
+   *
+   * @param {{ broker: number, rows: any[] }} some They.
+   */
+  takeRows({ broker: id, rows }) {
+    const broker = this.brokers.get(id);
+    if (broker === undefined) return;
+    for (const row of rows) {
+      const known = broker.queues.get(row.name);
+      if (known === undefined) {
+        const key = `${broker.id}/${row.name}`;
+        broker.queues.set(row.name, { spark: [], ...row, broker, key });
+      } else Object.assign(known, UNKNOWN, row);
+    }
+  }
+
+  /**
+   * Takes the last of what has changed at one broker.
    *
    * @param {{ broker: any, rows: any[], gone: string[] }} change It.
    * @returns {Broker | undefined} The broker.
@@ -99,13 +105,7 @@ export class Model {
     if (broker === undefined) return undefined;
     Object.assign(broker, { error: undefined, advice: undefined }, state);
     for (const name of gone) broker.queues.delete(name);
-    for (const row of rows) {
-      const known = broker.queues.get(row.name);
-      if (known === undefined) {
-        const key = `${broker.id}/${row.name}`;
-        broker.queues.set(row.name, { ...row, broker, key, spark: [] });
-      } else Object.assign(known, UNKNOWN, row);
-    }
+    this.takeRows({ broker: broker.id, rows });
     for (const queue of broker.queues.values()) {
       queue.spark.push(broker.state === "up" ? queue.ready ?? null : null);
       if (queue.spark.length > SPARK) queue.spark.shift();
