@@ -11,6 +11,7 @@ import {
   Exchange,
   Queue,
 } from "../../mod.ts";
+import { createOutbox } from "../../messaging/outbox/mod.ts";
 import { cannotLoad } from "../../transports/load_error.ts";
 
 /** As a program without types has it. */
@@ -53,6 +54,19 @@ const MISTAKES: readonly Mistake[] = [
       memory().send(new Queue("q"), 1, loose({ MessageGroupId: "7" })),
     error: "OptionError",
     words: ['"MessageGroupId"', '"key"'],
+  },
+  {
+    name: "a key of an outbox's message by that name",
+    make: () => {
+      const connection = createConnection("sqlite::memory:");
+      made.push(connection);
+      return createOutbox(connection).publish(
+        1,
+        loose({ queue: "q", transaction: {}, MessageGroupId: "7" }),
+      );
+    },
+    error: "OptionError",
+    words: ['"MessageGroupId"', "outbox.publish", '"key"'],
   },
   {
     name: "an ordered queue of no partitions",
