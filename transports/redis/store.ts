@@ -162,6 +162,9 @@ export class RedisStore implements Store {
       patience: redis.patience,
       socket,
       onRestored: (queue) => this.#reserver.ring(queue),
+      readTables: async (limits) => {
+        await this.#tables.read({ type: "owner", name: this.#owner }, limits);
+      },
       readExchange: async (name, limits) => {
         await this.#tables.read({ type: "exchange", name }, limits);
       },

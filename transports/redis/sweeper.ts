@@ -28,24 +28,27 @@ export class Sweeper {
   readonly #visibilityTimeout: number;
   readonly #life: readonly RedisArgument[];
   readonly #onRestored: (queue: string) => void;
+  readonly #readTables: (options?: CallOptions) => Promise<void>;
   readonly #readExchange: (
     exchange: string,
     options?: CallOptions,
   ) => Promise<void>;
 
-  /** `onRestored` is told of queues that got messages back; `readExchange` brings the mirror up to date. */
+  /** `onRestored` is told of queues that got messages back; `readTables` brings the mirror up to date, and `readExchange` with an exchange's bindings. */
   constructor(context: Context, settings: {
     readonly visibilityTimeout: number;
     readonly patience: number;
     /** The number of a socket of ours, if the server tells it. */
     readonly socket: number | undefined;
     onRestored(queue: string): void;
+    readTables(options?: CallOptions): Promise<void>;
     readExchange(exchange: string, options?: CallOptions): Promise<void>;
   }) {
     this.#context = context;
     this.#visibilityTimeout = settings.visibilityTimeout;
     this.#life = [Math.ceil(settings.patience), settings.socket ?? ""];
     this.#onRestored = settings.onRestored;
+    this.#readTables = settings.readTables;
     this.#readExchange = settings.readExchange;
   }
 
@@ -115,7 +118,7 @@ export class Sweeper {
     options?: CallOptions,
   ): Promise<void> {
     if (owners.length === 0) return;
-    const all = [...this.#context.places()];
+    const all = [...await this.#places(options)];
     // Many at once: in a cluster each queue has its own.
     while (all.length > 0) {
       await Promise.all(
@@ -124,6 +127,12 @@ export class Sweeper {
         ),
       );
     }
+  }
+
+  /** Where queues have slots of their own, others may have declared some that are not known here. */
+  async #places(options?: CallOptions): Promise<Iterable<string>> {
+    if (this.#context.isSharded) await this.#readTables(options);
+    return this.#context.places();
   }
 
   async #reclaimIn(
@@ -154,7 +163,7 @@ export class Sweeper {
 
   /** Requeues messages that were taken longer ago than the visibility timeout, by us or by Kombu. */
   async sweep(options?: CallOptions): Promise<void> {
-    for (const place of this.#context.places()) {
+    for (const place of await this.#places(options)) {
       for (let count = MAX; count >= MAX;) {
         const overdue = await this.#overdue(place, options);
         count = overdue.length;

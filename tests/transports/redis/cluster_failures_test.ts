@@ -161,3 +161,34 @@ testAlone(
   },
   90_000,
 );
+
+testAlone(
+  "in a cluster what a lost connection held comes again with the next one, though one node alone has hung up",
+  async () => {
+    const cluster = await startRedisCluster({ replicas: false });
+    try {
+      await using connection = connectTo(cluster.url);
+      const queues = ["orders", "mails", "bills"].map((name) =>
+        new Queue<string>(name)
+      );
+      for (const each of queues) await connection.send(each, each.name);
+      const consumer = connection.consumer<string>(queues);
+      const messages = consumer[Symbol.asyncIterator]();
+      const take = async () => {
+        const taken = [await messages.next(), await messages.next()];
+        taken.push(await messages.next());
+        return taken.map(({ value }) => value);
+      };
+      const names = queues.map(({ name }) => name).sort();
+      const first = await take();
+      assertEquals(first.map((each) => each?.payload).sort(), names);
+      await cluster.primaries[0]?.command("CLIENT", "KILL", "TYPE", "normal");
+      const second = await take();
+      assertEquals(second.map((each) => each?.payload).sort(), names);
+      for (const each of second) await each?.ack();
+      await consumer.close();
+    } finally {
+      await cluster.stop();
+    }
+  },
+);
