@@ -1,10 +1,19 @@
 import { assert, assertEquals } from "@std/assert";
 import { lastingServer } from "../brokers/mod.ts";
+import { hasRedis } from "../brokers/redis.ts";
+import type { LastingServer } from "../brokers/server.ts";
 import { ALL, LATER, onEach } from "../support/targets.ts";
 import { MIXED, randomOf } from "./faults.ts";
 import { runKills } from "./kills.ts";
 import { runBusy, runIdle } from "./run.ts";
-import { behindProxies, onServer, withSqliteFile } from "./scene.ts";
+import {
+  behindNodes,
+  behindProxies,
+  onNodes,
+  onServer,
+  withCluster,
+  withSqliteFile,
+} from "./scene.ts";
 
 /** Another seed is another run: `deno task chaos --seed=N`. */
 const SEED = 20_260_101;
@@ -104,4 +113,33 @@ for (const victim of ["produce", "consume"] as const) {
         assertEquals([lost, unexpected, faults], [0, 0, 2]);
       }),
   );
+}
+
+for (const [how, run] of [["works", runBusy], ["idles", runIdle]] as const) {
+  Deno.test({
+    name:
+      `redis cluster: a consumer that ${how} gets all that is confirmed, though the network to one node after the other fails, and each node is killed (rows 1 and 3)${
+        ALL ? "" : ` (${LATER})`
+      }`,
+    ignore: !ALL || !hasRedis(),
+    fn: () =>
+      withCluster(async (cluster, url) => {
+        const options = { messages: 300, faults: 5 };
+        {
+          await using scene = await behindNodes(cluster, MIXED);
+          const random = randomOf(SEED);
+          const tally = await run(scene, { ...options, random });
+          const { lost, unexpected, faults } = tally;
+          assertEquals([lost, unexpected, faults], [0, 0, 5]);
+        }
+        let turn = 0;
+        const killed = (server: LastingServer) =>
+          server.restart(turn++ % 2 === 0 ? "SIGKILL" : "SIGTERM");
+        await using scene = onNodes(cluster, url, killed);
+        const random = randomOf(SEED);
+        const tally = await run(scene, { ...options, random });
+        const { lost, unexpected, faults } = tally;
+        assertEquals([lost, unexpected, faults, turn], [0, 0, 5, 5]);
+      }),
+  });
 }

@@ -10,14 +10,24 @@
 
 import { BROKERS, lastingServer, provideBrokers } from "../brokers/mod.ts";
 import { type Target, TARGETS } from "../support/targets.ts";
-import { MIXED, NETWORK_FAULTS, randomOf, SERVER_FAULTS } from "./faults.ts";
+import {
+  type Fault,
+  MIXED,
+  NETWORK_FAULTS,
+  randomOf,
+  SERVER_FAULTS,
+  type ServerFault,
+} from "./faults.ts";
 import { runKills, type Victim } from "./kills.ts";
 import { COUNTS, type Tally } from "./ledger.ts";
 import { runBusy, runIdle, type RunOptions } from "./run.ts";
 import {
+  behindNodes,
   behindProxies,
+  onNodes,
   onServer,
   type Scene,
+  withCluster,
   withSqliteFile,
 } from "./scene.ts";
 
@@ -29,6 +39,9 @@ type Run = readonly [
   what: string,
   run: (options: RunOptions) => Promise<Tally>,
 ];
+
+/** Makes a run's scene. */
+type Open = () => Scene | Promise<Scene>;
 
 /** The total of all runs, or of one transport's. */
 class Total {
@@ -124,6 +137,15 @@ async function main(): Promise<number> {
       for (const each of killRuns(url)) await attempt(each);
     });
   }
+  if (isWanted("redis-cluster")) {
+    const attempt = attemptOn("redis-cluster");
+    await withCluster(async (cluster, url) => {
+      const network = (fault: Fault) => () => behindNodes(cluster, fault);
+      for (const each of networkRuns(url, network)) await attempt(each);
+      const server = (fault: ServerFault) => onNodes(cluster, url, fault);
+      for (const each of serverRuns(server)) await attempt(each);
+    });
+  }
   await brokers.stop();
   console.log(`\n${row("total", "", ...COUNTS, "gap", "seconds")}`);
   for (const [name, total] of totals) console.log(total.row(name, ""));
@@ -139,13 +161,23 @@ async function main(): Promise<number> {
 }
 
 /** The faults between a broker and its clients, and in the clients. */
-function networkRuns(url: string): Run[] {
+function networkRuns(
+  url: string,
+  sceneOf = (fault: Fault): Open => () => behindProxies(url, fault),
+): Run[] {
   return [
     ...Object.entries({ ...NETWORK_FAULTS, mixed: MIXED }).flatMap((
       [what, fault],
-    ) => both(what, () => behindProxies(url, fault))),
+    ) => both(what, sceneOf(fault))),
     ...killRuns(url),
   ];
+}
+
+/** The faults of servers. */
+function serverRuns(sceneOf: (fault: ServerFault) => Scene): Run[] {
+  return Object.entries(SERVER_FAULTS).flatMap(([what, fault]) =>
+    both(what, () => sceneOf(fault))
+  );
 }
 
 /** The faults in the clients. */
@@ -170,23 +202,24 @@ async function withServer(
   const server = await lasting.start();
   const url = target.at(server.url);
   try {
-    await use(
-      Object.entries(SERVER_FAULTS).flatMap(([what, fault]) =>
-        both(what, () => onServer(server, url, fault))
-      ),
-    );
+    await use(serverRuns((fault) => onServer(server, url, fault)));
   } finally {
     await server.stop();
   }
 }
 
 /** The run in which they work, and the one in which the consumer waits for work. */
-function both(what: string, open: () => Scene): Run[] {
+function both(what: string, open: Open): Run[] {
   return [
-    [what, (options) => on(open(), (scene) => runBusy(scene, options))],
+    [
+      what,
+      async (options) =>
+        await on(await open(), (scene) => runBusy(scene, options)),
+    ],
     [
       `${what}, idle`,
-      (options) => on(open(), (scene) => runIdle(scene, options)),
+      async (options) =>
+        await on(await open(), (scene) => runIdle(scene, options)),
     ],
   ];
 }
