@@ -12,11 +12,11 @@ import type {
 } from "../messaging/mod.ts";
 import { ReceivedMessage } from "../messaging/consume/message.ts";
 import type { FieldTable } from "../model/field_table.ts";
-import type { MessageProperties } from "../model/message.ts";
 import type { Attributes, Context, Link, Span } from "./api_client.ts";
 import type { Operation, Operations, OperationType } from "./operations.ts";
 import {
   baseOf,
+  cameWith,
   contextOf,
   endWith,
   errorType,
@@ -397,11 +397,4 @@ interface Place {
 interface Beginning {
   readonly parent: Context;
   readonly links: Link[];
-}
-
-/** The properties of a message as they came: `properties` would copy them. */
-function cameWith(message: Message<unknown>): MessageProperties {
-  return message instanceof ReceivedMessage
-    ? message.receivedProperties
-    : message.properties;
 }

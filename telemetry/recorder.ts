@@ -1,5 +1,8 @@
+import { ReceivedMessage } from "../messaging/consume/message.ts";
+import type { Message } from "../messaging/mod.ts";
 import { MessagingError } from "../model/errors.ts";
 import type { FieldTable } from "../model/field_table.ts";
+import type { MessageProperties } from "../model/message.ts";
 import type { Api, Context, Link, Span, Tracer } from "./api_client.ts";
 import type { Propagation } from "./carrier.ts";
 import type { Meters } from "./meters.ts";
@@ -152,3 +155,15 @@ export function errorType(error: unknown): string {
 }
 
 const WORD = /^[A-Za-z_][\w.$]{0,63}$/;
+
+/**
+ * Reads the properties of a message as they came: `properties` would copy them.
+ *
+ * @param message The message.
+ * @returns Its properties.
+ */
+export function cameWith(message: Message<unknown>): MessageProperties {
+  return message instanceof ReceivedMessage
+    ? message.receivedProperties
+    : message.properties;
+}

@@ -323,17 +323,12 @@ export class Producer<T = unknown> implements AsyncDisposable {
   #isReady({ exchange, declare, transaction }: PublishOptions): boolean {
     return transaction !== undefined ||
       (this.#isDeclared(this.#declare) && this.#isDeclared(declare) &&
-        (!(exchange instanceof Exchange) ||
-          this.#session.declarations.has(exchange)));
+        (!(exchange instanceof Exchange) || this.#isDeclared([exchange])));
   }
 
-  #isDeclared(entities: readonly Entity[] | undefined): boolean {
-    if (entities === undefined) return true;
+  #isDeclared(entities: readonly Entity[] = []): boolean {
     const { declarations } = this.#session;
-    for (const entity of entities) {
-      if (!declarations.has(entity)) return false;
-    }
-    return true;
+    return entities.every((each) => declarations.has(each));
   }
 
   #replyTo(

@@ -24,7 +24,7 @@ import { Server } from "../amqp_protocol/server.ts";
 import { ClientChannel } from "./channel.ts";
 import { FrameSplitter } from "./frame_splitter.ts";
 import { FrameWriter } from "./frame_writer.ts";
-import { isMethod, METHODS } from "./methods.ts";
+import { isMethod, METHODS, OPEN_OK } from "./methods.ts";
 import type { ClientDialOptions } from "./options.ts";
 import { openSocket } from "./socket_client.ts";
 import { openWebSocket } from "./web_socket.ts";
@@ -32,9 +32,6 @@ import type { Wire, WireEvents } from "./wire.ts";
 
 const GREETING = Uint8Array.of(65, 77, 81, 80, 0, 0, 9, 1);
 const HEARTBEAT = Uint8Array.of(8, 0, 0, 0, 0, 0, 0, 206);
-
-/** The frame `connection.open-ok`, with no hosts in it. */
-const OPEN_OK = Uint8Array.of(1, 0, 0, 0, 0, 0, 5, 0, 10, 0, 41, 0, 0xce);
 
 /** Dials once. */
 export async function dial(

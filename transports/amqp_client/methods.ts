@@ -43,3 +43,8 @@ export function isMethod(
   return frame.getUint8(0) === 1 && frame.getUint16(1) === 0 &&
     frame.getUint16(7) === of && frame.getUint16(9) === method;
 }
+
+/** The frame `connection.open-ok`, with no hosts in it. */
+export const OPEN_OK: Uint8Array<ArrayBuffer> = Uint8Array.of(
+  ...[1, 0, 0, 0, 0, 0, 5, 0, 10, 0, 41, 0, 0xce],
+);

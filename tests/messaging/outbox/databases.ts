@@ -1,5 +1,5 @@
 import { DatabaseSync } from "node:sqlite";
-import type { SqlTransaction } from "@dashi/mq";
+import type { Message, SqlTransaction } from "@dashi/mq";
 import { inTransaction } from "@dashi/mq/sqlite";
 import { unique } from "../../conformance/support.ts";
 import { type TestClient, withClient } from "../../support/postgres_client.ts";
@@ -116,4 +116,36 @@ export const DATABASES: readonly DatabaseKind[] = [
 /** The schema of a test's tables, where its database has schemas. */
 export function schemaOf(shop: TestDatabase): string | undefined {
   return new URL(shop.url).searchParams.get("schema") ?? undefined;
+}
+
+/** Registers a test on each of them. */
+export function test(
+  name: string,
+  run: (database: TestDatabase) => Promise<void>,
+): void {
+  for (const { name: kind, reason, use } of DATABASES) {
+    Deno.test({
+      name: reason === undefined
+        ? `${kind}: ${name}`
+        : `${kind}: ${name} (${reason})`,
+      ignore: reason !== undefined,
+      // The sockets of pg end a turn after it says so.
+      sanitizeOps: kind === "sqlite",
+      sanitizeResources: kind === "sqlite",
+      fn: () => use(run),
+    });
+  }
+}
+
+/** Takes so many messages of a queue. */
+export async function takeFrom(
+  messages: AsyncIterable<Message<unknown>>,
+  count: number,
+): Promise<Message<unknown>[]> {
+  const taken: Message<unknown>[] = [];
+  for await (const message of messages) {
+    await message.ack();
+    if (taken.push(message) === count) break;
+  }
+  return taken;
 }

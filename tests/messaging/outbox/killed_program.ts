@@ -10,7 +10,8 @@ const { database: url, setup, broker, queue, run, writes }: Errand = JSON.parse(
   Deno.args[0] ?? "{}",
 );
 
-const database = createConnection(url);
+// It shares the database with others that write without a pause, on a machine that may be busy.
+const database = createConnection(url, { operationTimeout: 60_000 });
 const outbox = createOutbox(database);
 const target = createConnection(broker);
 await Promise.all([database.connect(), target.connect()]);
