@@ -70,7 +70,7 @@ export async function withContext(
     terminal.variable("DASHI_MANAGEMENT_URL"),
   );
   try {
-    for (const each of await middlewaresIn(terminal, options.module)) {
+    for (const each of await middlewaresOf(terminal, options)) {
       connection.use(each);
     }
     const output = new Output(terminal, options.json ?? false);
@@ -208,9 +208,17 @@ function refusePassword(
   );
 }
 
-async function middlewaresIn(
+/**
+ * Imports the middlewares by which messages are read.
+ *
+ * @param terminal The terminal.
+ * @param options The options of all commands.
+ * @returns Those that its module exports; none without one.
+ * @throws {UsageError} If it cannot be imported, or exports none.
+ */
+export async function middlewaresOf(
   terminal: Terminal,
-  path: string | undefined,
+  { module: path }: GlobalOptions,
 ): Promise<readonly MiddlewareInput[]> {
   if (path === undefined) return [];
   let loaded: { readonly default?: unknown };

@@ -15,6 +15,8 @@ interface DeadLetterQueue extends QueueInfo {
 /** Which dead letters are shown. */
 export interface ShowOptions {
   readonly count: number;
+  /** The id of the only one. */
+  readonly id?: string | undefined;
   readonly filter?: readonly string[] | undefined;
 }
 
@@ -129,19 +131,28 @@ function lettersOf(
  * @param context The context.
  * @param queue The queue that they lie in.
  * @param options Which, and how many at most.
- * @returns 0.
+ * @returns 0; 1 if the one is not there.
  * @throws {UsageError} If a filter is none.
  */
 export async function showDeadLetters(
   { output, terminal, connection }: Context,
   queue: string,
-  { count, filter }: ShowOptions,
+  { count: most, id, filter }: ShowOptions,
 ): Promise<number> {
-  const isMeant = filterOf(filter);
-  const max = filter === undefined ? count : MOST;
+  const passes = filterOf(filter);
+  const count = id === undefined ? most : 1;
+  const max = filter === undefined && id === undefined ? count : MOST;
   const seen = await connection.queue(queue).peek({ max });
-  const found = seen.filter((each) => isMeant(letterOf(each))).slice(0, count);
+  const found = seen.filter((each) =>
+    (id === undefined || each.properties.messageId === id) &&
+    passes(letterOf(each))
+  ).slice(0, count);
   await output.print(found, SHOWN, letterOf);
+  if (id !== undefined && found.length === 0) {
+    terminal.tell(notFound(id, queue, seen.length));
+    if (seen.length === MOST) tellMost(terminal);
+    return 1;
+  }
   if (seen.length === 0) tellEmpty(terminal, queue);
   else if (found.length === 0) {
     terminal.tell(
@@ -150,6 +161,11 @@ export async function showDeadLetters(
   }
   if (found.length < count && seen.length === MOST) tellMost(terminal);
   return 0;
+}
+
+/** Says that the one message is not there. */
+export function notFound(id: string, queue: string, seen: number): string {
+  return `dashi: none of the ${seen} messages of queue "${queue}" that were looked at has the id "${id}"; dashi dlq show ${queue} --json has their ids`;
 }
 
 /** Says that there may be more than was looked at. */

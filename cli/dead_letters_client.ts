@@ -47,6 +47,7 @@ export function addDeadLetters(program: Command, run: Run): void {
     .description("show dead letters, and why each is one")
     .argument("<queue>", "the queue that they lie in")
     .addOption(countOption("how many at most", 10))
+    .option(ID, ID_TEXT)
     .addOption(filterOption())
     .addHelpText(
       "after",
@@ -54,6 +55,7 @@ export function addDeadLetters(program: Command, run: Run): void {
 
 Examples:
   dashi dlq show orders.failed -n 3
+  dashi dlq show orders.failed --id 5f0c…
   dashi dlq show orders.failed --filter failure~timeout`,
     )
     .action((queue: string, options: ShowOptions, command: Command) =>

@@ -1,7 +1,13 @@
 import type { Connection, Message } from "../mod.ts";
 import { sift } from "../messaging/connection/sift.ts";
 import type { Context } from "./context.ts";
-import { letterOf, MOST, originOf, tellMost } from "./dead_letters.ts";
+import {
+  letterOf,
+  MOST,
+  notFound,
+  originOf,
+  tellMost,
+} from "./dead_letters.ts";
 import { filterOf } from "./filter.ts";
 import { tellEmpty } from "./messages.ts";
 import type { Column } from "./output.ts";
@@ -228,8 +234,4 @@ function chosen(
     (id === undefined || message.properties.messageId === id) &&
     (filter === undefined || passes(letterOf(message)));
   return { isMeant, limit };
-}
-
-function notFound(id: string, queue: string, seen: number): string {
-  return `dashi: none of the ${seen} messages of queue "${queue}" that were looked at has the id "${id}"; dashi dlq show ${queue} --json has their ids`;
 }

@@ -1,5 +1,10 @@
 import { lineOf } from "../advice.ts";
-import { type GlobalOptions, openConnection, urlsOf } from "../context.ts";
+import {
+  type GlobalOptions,
+  middlewaresOf,
+  openConnection,
+  urlsOf,
+} from "../context.ts";
 import { jsonOf } from "../output.ts";
 import { type Terminal, UsageError } from "../terminal.ts";
 import { WatchedBroker } from "./broker.ts";
@@ -35,10 +40,15 @@ export async function ui(
   const urls = await urlsOf(terminal, given, options);
   const settings = { ...options, timeout: options.timeout ?? PATIENCE };
   const places = managementOf(terminal, urls);
+  const middlewares = await middlewaresOf(terminal, options);
   const brokers = urls.map((url, id) =>
     new WatchedBroker({
       id,
-      open: () => openConnection(terminal, url, settings, places[id]),
+      open: () => {
+        const connection = openConnection(terminal, url, settings, places[id]);
+        for (const each of middlewares) connection.use(each);
+        return connection;
+      },
       now: () => Date.now(),
     })
   );

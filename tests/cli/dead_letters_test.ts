@@ -68,6 +68,24 @@ for (
     }));
 }
 
+Deno.test("dlq show shows the one message that an id means, wherever it stands", () =>
+  withLetters(async (_, dashi) => {
+    const show = ["dlq", "show", "dead", "--id"];
+    for (const id of ["bills-8", "orders-7"]) {
+      const { code, rows } = await dashi(...show, id);
+      assertEquals([code, rows.map((each) => each.id)], [0, [id]]);
+    }
+    const other = ["--filter", "from=orders"];
+    const missing = [
+      await dashi(...show, "orders-9"),
+      await dashi(...show, "bills-8", ...other),
+    ];
+    for (const { code, rows, err } of missing) {
+      assertEquals([code, rows], [1, []]);
+      assertMatch(err, /none of the \d messages .* has the id/);
+    }
+  }));
+
 Deno.test("dlq redrive puts back what a filter or an id means, and the others keep their order", () =>
   withLetters(async (connection, dashi) => {
     const redrive = ["dlq", "redrive", "dead"];

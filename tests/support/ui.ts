@@ -23,11 +23,13 @@ export interface Answered {
 /** Starts it over brokers, whose URLs are in its environment. */
 export async function startUi(
   urls: readonly string[],
-  { managementUrl = "", interval = 0.3, timeout }: {
+  { managementUrl = "", interval = 0.3, timeout, module }: {
     readonly managementUrl?: string | undefined;
     readonly interval?: number | undefined;
     /** Seconds. @default {that of the program} */
     readonly timeout?: number | undefined;
+    /** The file of `--module`. */
+    readonly module?: string | undefined;
   } = {},
 ): Promise<ServedUi> {
   const child = new Deno.Command(Deno.execPath(), {
@@ -35,6 +37,7 @@ export async function startUi(
       ...["run", "-A", "--no-check", "--quiet", PROGRAM],
       ...["ui", "--interval", String(interval)],
       ...(timeout === undefined ? [] : ["--timeout", String(timeout)]),
+      ...(module === undefined ? [] : ["--module", module]),
     ],
     env: { DASHI_URL: urls.join(" "), DASHI_MANAGEMENT_URL: managementUrl },
     stdin: "null",
