@@ -14,7 +14,7 @@ const PATIENCE = 60_000;
 
 Deno.test({
   name:
-    "NATS: the server of a cluster that leads a queue is killed: nothing confirmed is lost, and no call fails",
+    "NATS: the server of a cluster that leads a queue is killed: nothing confirmed is lost, no call fails, and who waited for an empty queue waits on",
   ignore: !isInstalled(),
   fn: async () => {
     const cluster = await startNatsCluster();
@@ -27,14 +27,32 @@ Deno.test({
       const raw = await connect({
         servers: cluster.servers.map(({ url }) => new URL(url).host),
       });
-      const info = await raw.request("$JS.API.STREAM.INFO.c_orders");
-      const { leader, replicas } = Object(info.json()).cluster;
-      await raw.close();
+      const ask = async (verb: string, body: unknown = {}) =>
+        Object((await raw.request(`$JS.API.${verb}`, JSON.stringify(body)))
+          .json());
+      const { cluster: { leader, replicas } } = await ask(
+        "STREAM.INFO.c_orders",
+      );
       assertEquals(replicas.length, 2);
       const led = Number(leader.slice(1));
       // Neither is connected to it: what they ask is on its way to it when it dies.
       await using sender = createConnection([at(led - 1), at(led - 2)]);
       await using receiver = createConnection([at(led - 2), at(led - 1)]);
+      // The request of who waits for an empty queue is at the same server.
+      const idle = new Queue<number>("idle");
+      await first.declare(idle);
+      const waiter = receiver.consumer(idle)[Symbol.asyncIterator]();
+      const waiting = waiter.next();
+      const { consumers: [name] } = await ask("CONSUMER.NAMES.c_idle");
+      await until("A request that waits there", PATIENCE, async () => {
+        const info = await ask(`CONSUMER.INFO.c_idle.${name}`);
+        if (info.cluster.leader === leader) return info.num_waiting === 1;
+        await ask(`CONSUMER.LEADER.STEPDOWN.c_idle.${name}`, {
+          placement: { preferred: leader },
+        });
+        return false;
+      });
+      await raw.close();
       const confirmed: number[] = [];
       const got = new Set<number>();
       let isOn = true;
@@ -66,6 +84,11 @@ Deno.test({
       await flows("Messages");
       await cluster.servers[led]?.kill();
       await flows("Messages without the server that led");
+      await sender.send(idle, 7);
+      const { value } = await waiting;
+      assertEquals(value?.payload, 7);
+      await value?.ack();
+      await waiter.return?.();
       await cluster.servers[led]?.restart("SIGKILL");
       await flows("Messages with it again");
       isOn = false;
