@@ -41,6 +41,8 @@ export class ForeignQueues {
 
   async #find(queue: string, options?: CallOptions): Promise<QueueSearch> {
     if (await this.#hasMessages(queue, options)) return FOUND;
+    // Kombu binds and takes nothing there: all the keys of a node need not be looked through.
+    if (this.#context.isSharded) return { isThere: false, names: [] };
     const bound = await this.#limits.wait(
       this.#listAnew(),
       options,
@@ -122,7 +124,8 @@ export class ForeignQueues {
 }
 
 /**
- * Goes through the keys of Kombu's sets of bindings, page by page.
+ * Goes through the keys of Kombu's sets of bindings, page by page. Where queues have slots of
+ * their own there are none.
  *
  * @param context The connection.
  * @param action The action, for errors.
@@ -130,10 +133,11 @@ export class ForeignQueues {
  * @returns The keys; `undefined` where the server lets nobody look.
  */
 export async function* bindingSets(
-  { layout, commands }: Context,
+  { layout, commands, isSharded }: Context,
   action: string,
   options?: CallOptions,
 ): AsyncIterable<readonly string[] | undefined> {
+  if (isSharded) return;
   const pattern = `${escapePattern(layout.bindings(""))}*`;
   let cursor = "0";
   do {

@@ -13,7 +13,6 @@ const OF_TABLES: ReadonlySet<keyof Scripts> = new Set<keyof Scripts>([
   "mendEnd",
   "mendPiece",
   "read",
-  "unacked",
 ]);
 
 /** Scripts whose arguments are alike, queue by queue: how many each has, and at which place its queue stands; nowhere, where the caller says it. */
