@@ -120,7 +120,18 @@ export class Transaction implements Tx, CallersTx {
     const [found] = this.#client.rows(FIND_TODO, todoValues(claim));
     const todo = Number(found?.todo);
     if ((todo & UNKNOWN) !== 0) return Promise.resolve({ rows: [], todo });
-    const rows = this.#client.rows(FIND, [queue, now, limit]);
+    const rows = this.#client.lists(FIND, [queue, now, limit])
+      .map((
+        [rank = 0, id = 0, deliveries = 0, expires = 0, head = "", body],
+      ) => ({
+        queue,
+        rank,
+        id,
+        deliveries,
+        expires_at: expires,
+        head,
+        body: body ?? null,
+      }));
     const last = rows.at(-1);
     if (last !== undefined) {
       // All up to the last, in two steps: one for each costs more.
@@ -222,8 +233,8 @@ const ADD_PLACES = named(`INSERT INTO dashi.places
     WHERE id > last_insert_rowid() - ?`);
 const META = named("SELECT changes, routes FROM dashi.meta");
 const FIND_TODO = named(`SELECT ${TODO} AS todo`);
-const FIND = named(`SELECT p.queue, p.rank, p.id, p.deliveries,
-    p.expires_at, m.head, m.body
+const FIND = named(`SELECT p.rank, p.id, p.deliveries, p.expires_at, m.head,
+    m.body
   FROM dashi.places p CROSS JOIN dashi.messages m ON m.id = p.id
   WHERE p.state = ${READY} AND p.queue = ?
     AND (p.expires_at IS NULL OR p.expires_at > ?)
