@@ -57,6 +57,7 @@ export class Putter {
     const results: PutResult[] = [];
     // One moment for all of them: what is alike is added together.
     const now = this.#parts.now();
+    const ripe = new Set<number>();
     // Those that need no look at what is there are appended together.
     let drafts: Draft[] = [];
     const append = async () => {
@@ -71,7 +72,7 @@ export class Putter {
       }
       if (this.#needsLook(call)) {
         await append();
-        results.push(await this.#putAlone(tx, call, now));
+        results.push(await this.#putAlone(tx, call, now, ripe));
       } else {
         results.push(PUT);
         for (const draft of this.#drafts(tx, call, now)) {
@@ -125,6 +126,8 @@ export class Putter {
     tx: Tx,
     call: Putting,
     now: number,
+    /** The queues with a limit of which all is ready that is due by now. */
+    ripe: Set<number>,
   ): Promise<PutResult> {
     const { tables, settlements } = this.#parts;
     const { items, options } = call;
@@ -146,10 +149,11 @@ export class Putter {
     };
     for (const { queue: name } of items) {
       const queue = tables.queue(name);
-      if (!isLimited(queue)) continue;
+      if (!isLimited(queue) || ripe.has(queue.number)) continue;
       await tx.lock(`queue ${queue.number}`);
       const { ordered } = queue.traits;
       while (await ripen(tx, queue.number, { now, ordered }));
+      ripe.add(queue.number);
     }
     for (const { queue: name, message } of items) {
       const queue = tables.queue(name);

@@ -75,7 +75,6 @@ async function takeAll(connection: Connection, queue: Queue): Promise<void> {
 
 for (
   const [kind, more] of [
-    ["plain", {}],
     ["with priorities", { maxPriority: 5 }],
     ["ordered", { ordered: true, overflow: "reject-publish" }],
     ["with dead letters", { deadLetter: "dead" }],
