@@ -11,6 +11,7 @@ import type {
   TransactOptions,
   Tx,
 } from "../sql/port.ts";
+import { Listeners } from "../sql/listeners.ts";
 import { checkLayout, statementsOf, type Types } from "../sql/schema.ts";
 import { callersFailure, PLACE, PostgresCallersTx } from "./callers_tx.ts";
 import { type PostgresClient, SETTINGS } from "./client.ts";
@@ -68,11 +69,10 @@ export class PostgresDatabase implements Sql {
   readonly #texts: Texts;
   readonly #parts: TransactionParts;
   readonly #line = new Line();
-  readonly #listeners = new Set<(happening: Happening) => void>();
+  readonly #listeners: Listeners;
   /** Between the server's time and ours, ms. */
   #ahead = 0;
   #place = "";
-  #stopTimer: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
   /** Makes one over two connections. */
@@ -87,6 +87,13 @@ export class PostgresDatabase implements Sql {
     this.lost = settings.lost;
     const texts = this.#texts = new Texts(quoted(settings.schema));
     this.#parts = { client, texts, starts: new Starts() };
+    const { clock, poll, heartbeat } = settings;
+    const seldom = heartbeat > 0 ? Math.min(heartbeat, SWEEP) : SWEEP;
+    this.#listeners = new Listeners({
+      clock,
+      pause: () => poll ?? (client.isPooled ? POLL : seldom),
+      look: () => true,
+    });
   }
 
   /** Makes the tables that are not there, one process at a time, and begins to listen. */
@@ -101,7 +108,7 @@ export class PostgresDatabase implements Sql {
     await checkLayout(new Transaction(this.#parts));
     await this.#readTime();
     this.#listener.onNotice((payload, from) => {
-      if (from !== client.id) this.#tell(read(payload));
+      if (from !== client.id) this.#listeners.tell(read(payload));
     });
     // Behind a pooler nobody listens: a session that does is soon another's.
     if (!client.isPooled) await this.#listener.exec(`LISTEN ${schema}`);
@@ -172,12 +179,7 @@ export class PostgresDatabase implements Sql {
   }
 
   listen(callback: (happening: Happening) => void): () => void {
-    this.#listeners.add(callback);
-    if (this.#stopTimer === undefined) this.#sweep();
-    return () => {
-      this.#listeners.delete(callback);
-      if (this.#listeners.size === 0) this.#stopSweeping();
-    };
+    return this.#listeners.add(callback);
   }
 
   native(): unknown {
@@ -185,7 +187,7 @@ export class PostgresDatabase implements Sql {
   }
 
   destroy(): void {
-    this.#stopSweeping();
+    this.#listeners.end();
     this.#closing ??= Promise.resolve();
     this.#settings.onClosed();
     this.#client.destroy();
@@ -194,7 +196,7 @@ export class PostgresDatabase implements Sql {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#closing ??= this.#line.enter(async () => {
-      this.#stopSweeping();
+      this.#listeners.end();
       await Promise.all([this.#client.close(), this.#listener.close()]);
       this.#settings.onClosed();
     });
@@ -238,7 +240,7 @@ export class PostgresDatabase implements Sql {
             this.#channel.replaceAll("'", "''")
           }', '${notice}');COMMIT`,
       );
-      if (notice !== undefined) this.#tell(tx);
+      if (notice !== undefined) this.#listeners.tell(tx);
       return result;
     } catch (error) {
       for (const undo of tx.onFailed) undo();
@@ -270,25 +272,6 @@ export class PostgresDatabase implements Sql {
 
   #refuseClosed(): void {
     if (this.#closing !== undefined) throw connectionClosed("use the database");
-  }
-
-  #tell(happening: Happening): void {
-    for (const listener of [...this.#listeners]) listener(happening);
-  }
-
-  /** Looks now and then whether something was missed. */
-  #sweep(): void {
-    const { poll, heartbeat } = this.#settings;
-    const seldom = heartbeat > 0 ? Math.min(heartbeat, SWEEP) : SWEEP;
-    this.#stopTimer = this.#settings.clock.timer(() => {
-      this.#sweep();
-      this.#tell(undefined);
-    }, poll ?? (this.#client.isPooled ? POLL : seldom));
-  }
-
-  #stopSweeping(): void {
-    this.#stopTimer?.();
-    this.#stopTimer = undefined;
   }
 }
 

@@ -20,6 +20,7 @@ import { putLast } from "./ripening.ts";
 import { ASIDE, DELAYED } from "./schema.ts";
 import { addUpSizes } from "./sizes.ts";
 import type { NumberedQueue, Planned, SqlTables } from "./tables.ts";
+import { each, type Verb } from "./works.ts";
 
 /** What the seldom verbs need of a connection. */
 export interface AdminParts {
@@ -27,17 +28,6 @@ export interface AdminParts {
   readonly holder: Holder;
   readonly owner: string;
   readonly now: () => number;
-}
-
-/** Does each call by itself. */
-type Each<C, R> = (tx: Tx, calls: readonly C[]) => Promise<readonly R[]>;
-
-function each<C, R>(verb: (tx: Tx, call: C) => Promise<R>): Each<C, R> {
-  return async (tx, calls) => {
-    const results: R[] = [];
-    for (const call of calls) results.push(await verb(tx, call));
-    return results;
-  };
 }
 
 /** The verbs that are seldom called. */
@@ -50,7 +40,7 @@ export class Admin {
   }
 
   /** Gives back what an earlier connection of the owner held; its session consumes again by itself. */
-  readonly begin: Each<{ owner: string; ttl: number }, void> = each(
+  readonly begin: Verb<{ owner: string; ttl: number }, void> = each(
     async (tx, { owner, ttl }) => {
       const { tables, holder, now } = this.#parts;
       await tables.sync(tx);
@@ -65,12 +55,12 @@ export class Admin {
   );
 
   /** Gives back what the owner holds, and forgets it. */
-  readonly end: Each<string, void> = each(async (tx, owner) => {
+  readonly end: Verb<string, void> = each(async (tx, owner) => {
     await forgetOwner(tx, owner);
     await tx.run("DELETE FROM dashi.owners WHERE owner = ?", owner);
   });
 
-  readonly read: Each<readonly TopologyKey[], TopologyView> = async (
+  readonly read: Verb<readonly TopologyKey[], TopologyView> = async (
     tx,
     calls,
   ) => {
@@ -78,12 +68,12 @@ export class Admin {
     return calls.map(() => view);
   };
 
-  readonly apply: Each<Planned, ChangeResult> = each((tx, planned) =>
+  readonly apply: Verb<Planned, ChangeResult> = each((tx, planned) =>
     this.#parts.tables.apply(tx, planned)
   );
 
   /** Renews what is held; says what is no longer ours. */
-  readonly renew: Each<readonly Reservation[], readonly Reservation[]> = each(
+  readonly renew: Verb<readonly Reservation[], readonly Reservation[]> = each(
     async (tx, all) => {
       await this.#parts.holder.renew(tx);
       const { number } = this.#parts.holder;
@@ -93,7 +83,7 @@ export class Admin {
     },
   );
 
-  readonly beat: Each<
+  readonly beat: Verb<
     { readonly owner: string; readonly ttl: number },
     readonly string[]
   > = each(async (tx, { owner, ttl }) => {
@@ -107,24 +97,24 @@ export class Admin {
     return wasDead ? [owner, ...dead] : dead;
   });
 
-  readonly admit: Each<
+  readonly admit: Verb<
     { readonly name: string; readonly rate: Rate },
     number
   > = each((tx, { name, rate }) => admit(tx, name, rate, this.#parts.now()));
 
-  readonly count: Each<string, number | undefined> = each(async (tx, name) => {
+  readonly count: Verb<string, number | undefined> = each(async (tx, name) => {
     const queue = await this.#find(tx, name);
     return queue && await countReady(tx, queue.number, this.#parts.now());
   });
 
-  readonly purge: Each<string, number> = each(async (tx, name) => {
+  readonly purge: Verb<string, number> = each(async (tx, name) => {
     const queue = await this.#find(tx, name);
     return queue === undefined
       ? 0
       : await purge(tx, queue.number, this.#parts.now());
   });
 
-  readonly look: Each<
+  readonly look: Verb<
     readonly string[],
     readonly (StoredCounts | undefined)[]
   > = each(async (tx, names) => {
@@ -136,7 +126,7 @@ export class Admin {
     return all;
   });
 
-  readonly peek: Each<
+  readonly peek: Verb<
     { readonly queue: string; readonly max: number },
     readonly PeekedItem[]
   > = each(async (tx, { queue: name, max }) => {
@@ -155,7 +145,7 @@ export class Admin {
   });
 
   /** Cancels a delayed message, or moves it; says whether there was one. */
-  readonly changeDelayed: Each<
+  readonly changeDelayed: Verb<
     {
       readonly queue: string;
       readonly messageId: string;
@@ -193,7 +183,7 @@ export class Admin {
     return true;
   });
 
-  readonly delayed: Each<
+  readonly delayed: Verb<
     {
       readonly queue: string;
       readonly after: Place;
@@ -207,9 +197,9 @@ export class Admin {
       : await delayedAfter(tx, queue.number, after, limit);
   });
 
-  readonly removeDelayed: Each<Place, boolean> = each(removeDelayed);
+  readonly removeDelayed: Verb<Place, boolean> = each(removeDelayed);
 
-  readonly listAside: Each<
+  readonly listAside: Verb<
     { readonly queue: string; readonly max: number },
     readonly QuarantinedItem[]
   > = each(async (tx, { queue: name, max }) => {
@@ -230,7 +220,7 @@ export class Admin {
   });
 
   /** Puts quarantined messages back, at the end of their queue. */
-  readonly putBack: Each<
+  readonly putBack: Verb<
     {
       readonly queue: string;
       readonly handles: readonly string[] | undefined;

@@ -7,7 +7,7 @@ import type {
   OutboxStatus,
 } from "../outbox.ts";
 import type { Row, Sql, Tx } from "./port.ts";
-import type { DoOptions, Verb } from "./works.ts";
+import { type DoOptions, each, type Verb } from "./works.ts";
 
 /** What happens to an outbox is told as if this were the number of a queue. */
 export const OUTBOX_NEWS = -1;
@@ -72,14 +72,6 @@ export function outboxOf(sql: Sql, todo: Do): OutboxRows | undefined {
       sql.listen((happening) => {
         if (happening?.news.has(OUTBOX_NEWS) !== false) onNews();
       }),
-  };
-}
-
-function each<C, R>(verb: (tx: Tx, call: C) => Promise<R>): Verb<C, R> {
-  return async (tx, calls) => {
-    const results: R[] = [];
-    for (const call of calls) results.push(await verb(tx, call));
-    return results;
   };
 }
 

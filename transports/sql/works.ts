@@ -15,6 +15,17 @@ export type Verb<C, R> = (
   calls: readonly C[],
 ) => Promise<readonly (R | Promise<R>)[]>;
 
+/** Makes a verb of what does one call: each by itself, one after another. */
+export function each<C, R>(
+  one: (tx: Tx, call: C) => Promise<R>,
+): (tx: Tx, calls: readonly C[]) => Promise<readonly R[]> {
+  return async (tx, calls) => {
+    const results: R[] = [];
+    for (const call of calls) results.push(await one(tx, call));
+    return results;
+  };
+}
+
 /** A call, and what does it. */
 interface Job {
   readonly action: string;

@@ -9,6 +9,7 @@ import type {
   TransactOptions,
   Tx,
 } from "../sql/port.ts";
+import { Listeners } from "../sql/listeners.ts";
 import { checkLayout, statementsOf, type Types } from "../sql/schema.ts";
 import { callersClient, callersFailure } from "./callers_tx.ts";
 import type { SqliteClient } from "./client.ts";
@@ -61,8 +62,7 @@ export class SqliteDatabase implements Sql {
   readonly #settings: DatabaseSettings;
   readonly #line = new Line();
   readonly #tx: Transaction;
-  readonly #listeners = new Set<(happening: Happening) => void>();
-  #stopTimer: (() => void) | undefined;
+  readonly #listeners: Listeners;
   #version = 0;
   #isClosed = false;
   #isLazy = false;
@@ -73,6 +73,11 @@ export class SqliteDatabase implements Sql {
     this.#settings = settings;
     this.isPersistent = settings.path !== undefined;
     this.#tx = new Transaction(client);
+    this.#listeners = new Listeners({
+      clock: settings.clock,
+      pause: () => this.isPersistent ? settings.poll : undefined,
+      look: () => this.#hasChanged(),
+    });
   }
 
   /** Makes the tables that are not there. */
@@ -138,12 +143,7 @@ export class SqliteDatabase implements Sql {
   }
 
   listen(callback: (happening: Happening) => void): () => void {
-    this.#listeners.add(callback);
-    if (this.isPersistent && this.#stopTimer === undefined) this.#poll();
-    return () => {
-      this.#listeners.delete(callback);
-      if (this.#listeners.size === 0) this.#stopPolling();
-    };
+    return this.#listeners.add(callback);
   }
 
   native(): unknown {
@@ -154,7 +154,7 @@ export class SqliteDatabase implements Sql {
     return this.#line.enter(() => {
       if (!this.#isClosed) {
         this.#isClosed = true;
-        this.#stopPolling();
+        this.#listeners.end();
         this.#client.close();
       }
       return Promise.resolve();
@@ -188,7 +188,7 @@ export class SqliteDatabase implements Sql {
     }
     if (tx.news.size > 0 || tx.soonest < Infinity) {
       const { news, soonest } = tx;
-      this.#tell({ news: new Set(news), soonest });
+      this.#listeners.tell({ news: new Set(news), soonest });
     }
     return result;
   }
@@ -221,29 +221,17 @@ export class SqliteDatabase implements Sql {
     }
   }
 
-  #tell(happening: Happening): void {
-    for (const listener of [...this.#listeners]) listener(happening);
-  }
-
-  /** Asks whether another process has written: that reads a few bytes of shared memory. */
-  #poll(): void {
-    this.#stopTimer = this.#settings.clock.timer(() => {
-      this.#poll();
-      if (this.#line.busy) return;
-      try {
-        const version = this.#dataVersion();
-        if (version === this.#version) return;
-        this.#version = version;
-      } catch {
-        // Whoever listens looks, and meets the error.
-      }
-      this.#tell(undefined);
-    }, this.#settings.poll);
-  }
-
-  #stopPolling(): void {
-    this.#stopTimer?.();
-    this.#stopTimer = undefined;
+  /** Whether another process may have written: that reads a few bytes of shared memory. */
+  #hasChanged(): boolean {
+    if (this.#line.busy) return false;
+    try {
+      const version = this.#dataVersion();
+      if (version === this.#version) return false;
+      this.#version = version;
+    } catch {
+      // Whoever listens looks, and meets the error.
+    }
+    return true;
   }
 
   #dataVersion(): number {
