@@ -180,9 +180,13 @@ export class ReceivedMessage<T> implements Message<T> {
       : this.#delivery.body;
   }
 
-  /** How many bytes its body has, as it came. */
+  /** How many bytes its body has, as it came; 0 of one that was too large to be kept. */
   get size(): number {
-    return this.#delivery.body.byteLength;
+    try {
+      return this.#delivery.body.byteLength;
+    } catch {
+      return 0; // to read it throws
+    }
   }
 
   get headers(): FieldTable {

@@ -10,9 +10,10 @@ import { PartitionsGetter } from "./ordered_consumer.ts";
 /** About so many bytes of messages are asked for together. */
 const MAX_BURST = 2 ** 22;
 
-/** A message that was asked for, and how many more were ready. */
+/** A message that was asked for, its size in bytes, and how many more were ready. */
 interface Got {
   readonly delivery: Delivery;
+  readonly size: number;
   readonly left: number;
 }
 
@@ -42,8 +43,8 @@ export class Getter {
   ): Promise<readonly Delivery[]> {
     const first = await this.#get(queue, options);
     if (first === undefined) return [];
-    const { delivery, left } = first;
-    const room = Math.floor(MAX_BURST / Math.max(1, delivery.body.byteLength));
+    const { delivery, size, left } = first;
+    const room = Math.floor(MAX_BURST / Math.max(1, size));
     const count = Math.min(max - 1, left, room);
     const asked = await Promise.allSettled(
       Array.from({ length: count }, () => this.#get(queue, options)),
@@ -59,7 +60,7 @@ export class Getter {
     if (!options?.noAck && calls.endError === undefined) {
       // The last first: each goes in front of the one that stood behind it.
       for (const { deliveryTag } of taken.toReversed()) {
-        void deliveries.reject(deliveryTag, { requeue: true });
+        deliveries.reject(deliveryTag, { requeue: true }).catch(() => {});
       }
     }
     throw failed.reason;
@@ -99,7 +100,7 @@ export class Getter {
     if (ordered !== undefined) {
       this.#partitions ??= new PartitionsGetter({ client, deliveries, call });
       const delivery = await this.#partitions.get(ordered, noAck, options);
-      return delivery && { delivery, left: 0 };
+      return delivery && { delivery, size: 0, left: 0 };
     }
     const action = `get from queue "${queue}"`;
     const looking = this.refuseStream(action, queue, options);
@@ -117,8 +118,8 @@ export class Getter {
           return undefined;
         }
         deliveries.add(delivery, noAck);
-        const { messageCount: left = 0 } = message.fields;
-        return { delivery, left };
+        const { content: { byteLength: size }, fields } = message;
+        return { delivery, size, left: fields.messageCount ?? 0 };
       });
     } catch (error) {
       throw await context.ordered.explain(queue, error);

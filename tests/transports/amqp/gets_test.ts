@@ -113,3 +113,23 @@ test("a queue that is not there fails each call of a burst, and the next call wo
   await message?.ack();
   await connection.delete(jobs);
 });
+
+test("a dead letter whose body is too large to be kept stays, and the others are redriven", async ({ url }) => {
+  await using connection = createConnection(url);
+  const dead = new Queue(name(), { expires: 60_000 });
+  const jobs = new Queue(name(), { expires: 60_000 });
+  await connection.declare([dead, jobs]);
+  await connection.send(dead, new Uint8Array(3 * 2 ** 20), {
+    messageId: "large",
+  });
+  await connection.send(dead, "small", { messageId: "small" });
+  await using other = createConnection(url, { maxResponseSize: 2 ** 20 });
+  const redriven = await other.redrive(dead.name, {
+    to: jobs.name,
+    filter: ({ properties }) => properties.messageId !== "large",
+  });
+  assertEquals(redriven, { moved: 1, kept: 0 });
+  const left = await connection.queue(dead).peek();
+  assertEquals(left.map(({ properties }) => properties.messageId), ["large"]);
+  for (const each of [dead, jobs]) await connection.delete(each);
+});
