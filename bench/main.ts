@@ -9,6 +9,7 @@ import { benchCouchdb } from "./couchdb.ts";
 import { benchMemory } from "./memory.ts";
 import { benchMongodb } from "./mongodb.ts";
 import { benchNats } from "./nats.ts";
+import { benchOutbox } from "./outbox.ts";
 import { benchPostgres } from "./postgres.ts";
 import { benchRedis } from "./redis.ts";
 import { benchRedisCluster } from "./redis_cluster.ts";
@@ -52,6 +53,9 @@ if (given !== undefined) {
       if (name === "AMQP") await benchCold(url.replace(/^amqp/, "amqp-client"));
       await bench(url);
     }
+    const { DASHI_TEST_AMQP_URL: amqp, DASHI_TEST_POSTGRES_URL: postgres } =
+      brokers.env;
+    if (amqp !== undefined) await benchOutbox(amqp, postgres);
   } finally {
     await brokers.stop();
   }

@@ -85,10 +85,8 @@ const ROWS: readonly Row[] = [
   },
   {
     title: "Qpid",
-    files: [
-      "tests/transports/amqp/amqp_test.ts",
-      "tests/transports/amqp_client/amqp_client_test.ts",
-    ],
+    // By one client: what they do is in the protocol's code, which both share.
+    files: ["tests/transports/amqp/amqp_test.ts"],
     open: OPEN_ON_QPID,
     provide: async () => {
       const { version, start } = await installQpid();

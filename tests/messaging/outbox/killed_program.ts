@@ -11,7 +11,10 @@ const { database: url, setup, broker, queue, run, writes }: Errand = JSON.parse(
 );
 
 // It shares the database with others that write without a pause, on a machine that may be busy.
-const database = createConnection(url, { operationTimeout: 60_000 });
+const database = createConnection(url, {
+  connectTimeout: 60_000,
+  operationTimeout: 60_000,
+});
 const outbox = createOutbox(database);
 const target = createConnection(broker);
 await Promise.all([database.connect(), target.connect()]);
