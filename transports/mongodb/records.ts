@@ -124,21 +124,16 @@ export function readRoute(fields: Fields): Binding {
   };
 }
 
-/** Makes a record of an exchange that others declared, its type guessed by its bindings: of a fanout exchange none has a key. */
-export function foreignExchange(
-  name: string,
-  routes: readonly Fields[],
-): ExchangeDeclaration {
-  const isTopic = routes.some(({ pattern }) => typeof pattern === "string");
+/**
+ * Guesses the type of an exchange that others use, from its bindings.
+ *
+ * @param routes The documents of its bindings.
+ * @returns The type.
+ */
+export function guessType(routes: readonly Fields[]): ExchangeType {
+  if (routes.some(({ pattern }) => typeof pattern === "string")) return "topic";
   const isFanout = routes.every(({ routing_key }) => text(routing_key) === "");
-  return {
-    name,
-    type: isTopic ? "topic" : isFanout ? "fanout" : "direct",
-    durable: true,
-    autoDelete: false,
-    internal: false,
-    arguments: {},
-  };
+  return isFanout ? "fanout" : "direct";
 }
 
 /** Says whether a record is of a deleted entity. */

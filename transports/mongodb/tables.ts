@@ -1,6 +1,9 @@
 import { Line } from "../../async/line.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import type { TopologyChange } from "../../virtual/topology.ts";
+import {
+  exchangesAround,
+  type TopologyChange,
+} from "../../virtual/topology.ts";
 import { isNotEmpty, isOfConsumer } from "../store/changes.ts";
 import type {
   ChangeResult,
@@ -271,17 +274,17 @@ export class MongodbTables {
     keys: readonly TopologyKey[],
   ): Promise<ReadonlyMap<string, string>> {
     const { topology } = this.#view;
-    const exchanges = new Set<string>();
+    const named: string[] = [];
     const queues: string[] = [];
     const bound = new Set<string>();
     for (const { type, name } of keys) {
-      if (type === "exchange") {
-        for (const each of this.#view.reach(name)) exchanges.add(each);
-      } else if (type === "queue") {
+      if (type === "exchange") named.push(name);
+      else if (type === "queue") {
         queues.push(name);
         bound.add(name);
       } else for (const each of topology.queuesOf(name)) bound.add(each);
     }
+    const exchanges = exchangesAround(topology, named);
     const prints = exchanges.size === 0
       ? NO_PRINTS
       : await this.#readRoutesFrom(exchanges);
@@ -325,15 +328,11 @@ export class MongodbTables {
     this.#view.setRoutesTo(queues, found);
     // Such an exchange goes with its last binding: which that is must be known.
     const { topology } = this.#view;
-    const last = new Set<string>();
-    for (const queue of queues) {
-      for (const { source } of topology.bindingsTo(queue)) {
-        if (topology.exchange(source)?.declaration.autoDelete !== true) {
-          continue;
-        }
-        for (const each of this.#view.reach(source)) last.add(each);
-      }
-    }
+    const going = queues
+      .flatMap((queue) => [...topology.bindingsTo(queue)])
+      .map(({ source }) => source)
+      .filter((name) => topology.exchange(name)?.declaration.autoDelete);
+    const last = exchangesAround(topology, going);
     if (last.size > 0) await this.#readRoutesFrom(last, options);
   }
 

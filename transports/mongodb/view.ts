@@ -1,7 +1,11 @@
 import type { Binding } from "../../model/binding.ts";
-import { foreignQueue, Topology } from "../../virtual/topology.ts";
+import {
+  foreignExchange,
+  foreignQueue,
+  Topology,
+} from "../../virtual/topology.ts";
 import type { Fields } from "./port.ts";
-import { applyRecord, foreignExchange, isGone, readRoute } from "./records.ts";
+import { applyRecord, guessType, isGone, readRoute } from "./records.ts";
 
 /** The state that a view was decided on, to be compared with a later one. */
 export interface Mark {
@@ -90,23 +94,6 @@ export class View {
     return this.#own.has(`${kind} ${name}`);
   }
 
-  /** Finds the exchanges that a message may come to from one, and those that lead to it. */
-  reach(first: string): ReadonlySet<string> {
-    const reached = new Set([first]);
-    for (const name of reached) {
-      for (const { destination } of this.#topology.bindingsFrom(name)) {
-        if (destination.kind === "exchange") reached.add(destination.name);
-      }
-      for (const { source } of this.#topology.bindingsToExchange(name)) {
-        reached.add(source);
-      }
-      const alternate = this.#topology.exchange(name)
-        ?.declaration.arguments["alternate-exchange"];
-      if (typeof alternate === "string") reached.add(alternate);
-    }
-    return reached;
-  }
-
   /** Names a mark; as before if nothing has changed. Each name has one. */
   remember(name: string, mark: Mark): string {
     const newest = this.#newest.get(name);
@@ -133,12 +120,7 @@ export class View {
   #guessExchange(name: string, routes: readonly Fields[]): void {
     if (this.hasRecord("exchange", name) || name.startsWith("amq.")) return;
     if (routes.length > 0) {
-      const exchange = foreignExchange(name, routes);
-      this.#topology.apply({
-        type: "exchange-declared",
-        exchange,
-        foreign: true,
-      });
+      this.#topology.apply(foreignExchange(name, guessType(routes)));
     } else if (this.#topology.exchange(name) !== undefined) {
       this.#topology.apply({ type: "exchange-deleted", name });
     }

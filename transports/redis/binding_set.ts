@@ -1,5 +1,4 @@
 import type { Binding } from "../../model/binding.ts";
-import type { TopologyChange } from "../../virtual/topology.ts";
 import type { Layout } from "./layout.ts";
 
 /** One binding as the set has it: a key and a queue, whatever the pattern says. */
@@ -94,30 +93,5 @@ export function bindingOf(
     destination: { kind: "queue", name: queue },
     routingKey,
     arguments: {},
-  };
-}
-
-/**
- * Makes the declaration of an exchange that its set alone tells of.
- *
- * @param name Its name.
- * @param isTopic Whether its bindings have patterns.
- * @returns The change that declares it.
- */
-export function guessedExchange(
-  name: string,
-  isTopic: boolean,
-): TopologyChange {
-  return {
-    type: "exchange-declared",
-    exchange: {
-      name,
-      type: isTopic ? "topic" : "direct",
-      durable: true,
-      autoDelete: false,
-      internal: false,
-      arguments: {},
-    },
-    foreign: true,
   };
 }

@@ -2,12 +2,14 @@ import type { Binding } from "../../model/binding.ts";
 import type { ExchangeDeclaration } from "../../model/exchange.ts";
 import {
   type ConsumerRecord,
+  exchangesAround,
+  foreignExchange,
   foreignQueue,
   Topology,
   type TopologyChange,
 } from "../../virtual/topology.ts";
 import type { TopologyKey } from "../store/store.ts";
-import { bindingOf, BindingSet, guessedExchange } from "./binding_set.ts";
+import { bindingOf, BindingSet } from "./binding_set.ts";
 import type { Layout, Versions } from "./layout.ts";
 import { PastQueues } from "./past_queues.ts";
 import { fieldsAfter } from "./write_pieces.ts";
@@ -110,18 +112,10 @@ export class Mirror {
         }
       }
     }
-    // It grows while it is walked: what messages are led to, and what goes with the last binding.
-    for (const exchange of found) {
-      for (const next of this.#next.get(exchange) ?? []) found.add(next);
-      for (const { source } of this.#topology.bindingsToExchange(exchange)) {
-        found.add(source);
-      }
-      const alternate = this.#topology.exchange(exchange)?.declaration
-        .arguments["alternate-exchange"];
-      if (typeof alternate === "string") found.add(alternate);
-    }
-    found.delete("");
-    return [...found];
+    // What messages are led to, and what goes with the last binding.
+    const next = (exchange: string) => this.#next.get(exchange) ?? [];
+    return [...exchangesAround(this.#topology, found, next)]
+      .filter((exchange) => exchange !== "");
   }
 
   /** Adds the exchanges that lead to a queue. */
@@ -313,7 +307,7 @@ export class Mirror {
     const isTopic = members.some((each) =>
       (this.#layout.parseMember(each)?.pattern ?? "") !== ""
     );
-    this.#topology.apply(guessedExchange(name, isTopic));
+    this.#topology.apply(foreignExchange(name, isTopic ? "topic" : "direct"));
   }
 
   /** Notes that a queue is there that no field tells of. */
