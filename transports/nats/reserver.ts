@@ -20,6 +20,9 @@ export const WAIT = 10_000;
 /** How long after its time an answer is missed, ms. */
 const UNHEARD = 3000;
 
+/** After what time a queue is looked at again that failed, ms. */
+const AGAIN = 1000;
+
 /** What a reserver uses of its connection. */
 export interface ReserverContext extends NatsContext {
   readonly tables: Tables;
@@ -31,6 +34,13 @@ export interface ReserverContext extends NatsContext {
   onListening(isOn: boolean): void;
   /** Expired messages that nobody has asked for. */
   takeExpired(): readonly NatsReservation[];
+}
+
+/** What a queue had: no `taken` and no `error` is one that was deleted. */
+interface Taken {
+  readonly queue: string;
+  readonly taken?: readonly NatsReservation[] | undefined;
+  readonly error?: MessagingError;
 }
 
 type OnNews = (queue: string) => void;
@@ -51,6 +61,8 @@ export class Reserver implements QueueNotifier {
   readonly #listening = new Map<string, Listening>();
   /** Messages on their way back, and requests that nobody waits for. */
   readonly #late = new Set<Promise<unknown>>();
+  /** Queues that are asked, and whose servers have not answered. */
+  readonly #unanswered = new Set<string>();
   #isClosed = false;
 
   /** Makes one that has not asked yet. */
@@ -99,35 +111,69 @@ export class Reserver implements QueueNotifier {
     const refusal = lifeline.refusal("take messages", options);
     if (refusal !== undefined) throw refusal;
     const expired = this.#context.takeExpired();
-    const failed = new Map<string, Error>();
-    const taking = Promise.all(wants.map(async (want) => {
-      try {
-        return await this.take(want);
-      } catch (error) {
-        // Other queues are none the worse for it.
-        const told = translate("take messages", error);
-        if (!(told instanceof MessagingError) || told.retryable) throw told;
-        failed.set(want.queue, told);
-        return [];
-      }
-    }));
+    const taking = Promise.all(wants.map((want) => this.#takeOf(want)));
+    const giveBack = () =>
+      this.#later(taking.then((all) =>
+        settlements.settle(
+          [...expired, ...all.flatMap(({ taken = [] }) => taken)],
+          "-NAK",
+        )
+      ));
     try {
       const all = await lifeline.wait("take messages", options, taking);
+      const failed = new Map<string, Error>();
+      for (const { queue, error } of all) {
+        if (error === undefined) continue;
+        // Other queues are none the worse for it; that one is looked at again.
+        if (!error.retryable) failed.set(queue, error);
+        else if (all.every((each) => each.error?.retryable)) throw error;
+        else this.#after(AGAIN, () => this.#tell(queue));
+      }
       return {
-        reservations: [...expired, ...all.flatMap((each) => each ?? [])],
-        missing: wants.filter((_, i) => all[i] === undefined)
+        reservations: [...expired, ...all.flatMap(({ taken = [] }) => taken)],
+        missing: all.filter((each) => !each.error && !each.taken)
           .map(({ queue }) => queue),
         failed,
       };
     } catch (error) {
-      this.#later(taking.then((all) =>
-        settlements.settle(
-          [...expired, ...all.flatMap((each) => each ?? [])],
-          "-NAK",
-        )
-      ));
+      giveBack();
       throw error;
     }
+  }
+
+  /** Takes from one of several queues; one whose server is away is not waited for. */
+  async #takeOf(want: ReserveWant): Promise<Taken> {
+    const { queue } = want;
+    if (this.#unanswered.has(queue)) return { queue, taken: [] };
+    const taking = this.take(want).then(
+      (taken) => ({ queue, taken }),
+      (thrown) => {
+        const error = translate("take messages", thrown);
+        if (!(error instanceof MessagingError)) throw error;
+        return { queue, error };
+      },
+    );
+    if (!this.#context.client.isRelayed) return await taking;
+    return await new Promise((resolve, reject) => {
+      let isLate = false;
+      const stop = this.#after(2 * UNHEARD, () => {
+        isLate = true;
+        this.#unanswered.add(queue);
+        resolve({ queue, taken: [] });
+      });
+      taking.then((answer: Taken) => {
+        stop();
+        resolve(answer);
+        if (!isLate) return;
+        this.#unanswered.delete(queue);
+        const { settlements } = this.#context;
+        this.#later(settlements.settle(answer.taken ?? [], "-NAK"));
+        this.#tell(queue);
+      }).catch((error) => {
+        this.#unanswered.delete(queue);
+        reject(error);
+      });
+    });
   }
 
   /** Takes from one queue; `undefined`: it was deleted. */

@@ -5,6 +5,7 @@ import { connect } from "@nats-io/transport-node";
 import { createConnection, Queue } from "@dashi/mq";
 import { isInstalled, startNatsCluster } from "../../brokers/nats.ts";
 import { until } from "../../brokers/server.ts";
+import { arrives } from "../../conformance/support.ts";
 
 /** How many publishes are under way at once. */
 const AT_ONCE = 4;
@@ -20,38 +21,44 @@ Deno.test({
     const cluster = await startNatsCluster();
     try {
       const queue = new Queue<number>("orders");
-      const at = (i: number) =>
-        `${cluster.servers.at(i)?.url}/c?replicas=3&ack_wait=5`;
+      const idle = new Queue<number>("idle");
+      const at = (i: number, replicas = 3) =>
+        `${cluster.servers.at(i)?.url}/c?replicas=${replicas}&ack_wait=5`;
       await using first = createConnection(at(0));
       await first.declare(queue);
+      await using alone = createConnection(at(0, 1));
+      await alone.declare(idle);
       const raw = await connect({
         servers: cluster.servers.map(({ url }) => new URL(url).host),
       });
       const ask = async (verb: string, body: unknown = {}) =>
-        Object((await raw.request(`$JS.API.${verb}`, JSON.stringify(body)))
-          .json());
-      const { cluster: { leader, replicas } } = await ask(
-        "STREAM.INFO.c_orders",
-      );
-      assertEquals(replicas.length, 2);
-      const led = Number(leader.slice(1));
-      // Neither is connected to it: what they ask is on its way to it when it dies.
-      await using sender = createConnection([at(led - 1), at(led - 2)]);
-      await using receiver = createConnection([at(led - 2), at(led - 1)]);
-      // The request of who waits for an empty queue is at the same server.
-      const idle = new Queue<number>("idle");
-      await first.declare(idle);
-      const waiter = receiver.consumer(idle)[Symbol.asyncIterator]();
-      const waiting = waiter.next();
-      const { consumers: [name] } = await ask("CONSUMER.NAMES.c_idle");
-      await until("A request that waits there", PATIENCE, async () => {
-        const info = await ask(`CONSUMER.INFO.c_idle.${name}`);
-        if (info.cluster.leader === leader) return info.num_waiting === 1;
-        await ask(`CONSUMER.LEADER.STEPDOWN.c_idle.${name}`, {
+        Object(
+          (await raw.request(`$JS.API.${verb}`, JSON.stringify(body))).json(),
+        );
+      // One server has the one, and leads the other.
+      const { cluster: { leader } } = await ask("STREAM.INFO.c_idle");
+      await until("The leader", PATIENCE, async () => {
+        const { cluster } = await ask("STREAM.INFO.c_orders");
+        assertEquals(cluster.replicas?.length, 2);
+        if (cluster.leader === leader) return true;
+        await ask("STREAM.LEADER.STEPDOWN.c_orders", {
           placement: { preferred: leader },
         });
         return false;
       });
+      const led = Number(leader.slice(1));
+      // Neither is connected to it: what they ask is on its way to it when it dies.
+      await using sender = createConnection([at(led - 1), at(led - 2)]);
+      await using receiver = createConnection([at(led - 2), at(led - 1)]);
+      const waiter = receiver.consumer(idle)[Symbol.asyncIterator]();
+      const waiting = waiter.next();
+      const { consumers: [name] } = await ask("CONSUMER.NAMES.c_idle");
+      await until(
+        "A request for a message",
+        PATIENCE,
+        async () =>
+          (await ask(`CONSUMER.INFO.c_idle.${name}`)).num_waiting === 1,
+      );
       await raw.close();
       const confirmed: number[] = [];
       const got = new Set<number>();
@@ -84,13 +91,13 @@ Deno.test({
       await flows("Messages");
       await cluster.servers[led]?.kill();
       await flows("Messages without the server that led");
+      await cluster.servers[led]?.restart("SIGKILL");
+      await flows("Messages with it again");
       await sender.send(idle, 7);
-      const { value } = await waiting;
+      const { value } = await arrives(waiting, "the message", PATIENCE);
       assertEquals(value?.payload, 7);
       await value?.ack();
       await waiter.return?.();
-      await cluster.servers[led]?.restart("SIGKILL");
-      await flows("Messages with it again");
       isOn = false;
       await sending;
       await until(
