@@ -86,7 +86,11 @@ export class Batcher<I, R> {
         );
       }
       this.#waiting.push(pending);
-      if (deadline < this.#due) this.#due = deadline;
+      if (deadline < this.#due) {
+        this.#due = deadline;
+        this.#watch?.cancel();
+        this.#watch = undefined;
+      }
       if (this.#underWay < atOnce) this.#schedule();
       else if (this.#watch === undefined) this.#watchWaiting();
     });

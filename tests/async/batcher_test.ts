@@ -234,3 +234,19 @@ Deno.test("batchers by name keep apart what is sent, and last no longer than it"
   await answer();
   assertEquals([await again, made], ["X/4!", 3]);
 });
+
+Deno.test("what waits fails at its own deadline, though it came after what may wait longer", async () => {
+  const { clock, batcher, batches } = setUp();
+  const first = batcher.add("a");
+  await turn();
+  const patient = batcher.add("b", { deadline: clock.now() + 10_000 });
+  const hasty = batcher.add("c", { deadline: clock.now() + 100 });
+  const failed = assertRejects(() => hasty, TimeoutError, "not been sent");
+  await clock.advance(100);
+  await failed;
+  const later = assertRejects(() => patient, TimeoutError, "not been sent");
+  await clock.advance(9900);
+  await later;
+  assertEquals(batches, [["a"]]);
+  void first;
+});
