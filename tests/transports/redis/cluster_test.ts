@@ -6,12 +6,29 @@ import { registerConformance } from "../../support/register.ts";
 const IN_SLOTS =
   /fanout|exchange|letter|ordered|delay|expire|x-expires|dedupe|twice|duplicate|park|quarantine|delete|declare|lock|full|limit|rate|requeue|purge|count|queues|connections/;
 
-await registerConformance("redis cluster", {
+/** Cases that use each script: all keys are in the slot that their prefix names. */
+const SCRIPTS =
+  /^(an expired|a full queue|a fanout exchange|an ordered queue|reschedule|several messages in quarantine|rateLimit with|a queue with x-expires|a requeued|inspect\(\)|a message that is published once|messages of an ordered)/;
+
+const subject = {
   transport: createTransport(),
   url: Deno.env.get("DASHI_TEST_REDIS_CLUSTER_URL"),
   shortLease: { visibilityTimeout: 2000 },
   reason: Deno.env.get("DASHI_TEST_REDIS_CLUSTER_REASON") ??
     "run it by deno task test, which provides a Redis Cluster",
-  only: IN_SLOTS,
   slow: /killed|schedule|answered|attempts|5,000|300/,
+};
+
+await registerConformance("redis cluster", { ...subject, only: IN_SLOTS });
+
+await registerConformance("redis cluster, all keys in one slot", {
+  ...subject,
+  transportOptions: { globalKeyPrefix: "{one}." },
+  only: SCRIPTS,
+});
+
+await registerConformance("redis cluster, fanout by PUB/SUB", {
+  ...subject,
+  transportOptions: { fanout: "pubsub" },
+  only: /fanout|broadcast/,
 });
