@@ -30,6 +30,7 @@
 export * from "./consume.ts";
 export * from "./dead_letter.ts";
 export * from "./declare.ts";
+export { exchangesAround } from "./exchanges_around.ts";
 export { failedQueue, SHARED_FAILED_QUEUE } from "./failed_queue.ts";
 export { matchHeaders } from "./headers.ts";
 export { isKey, KEY_HEADER, keyOf } from "./message_key.ts";

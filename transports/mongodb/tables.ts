@@ -1,9 +1,7 @@
 import { Line } from "../../async/line.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import {
-  exchangesAround,
-  type TopologyChange,
-} from "../../virtual/topology.ts";
+import { exchangesAround } from "../../virtual/exchanges_around.ts";
+import type { TopologyChange } from "../../virtual/topology.ts";
 import { isNotEmpty, isOfConsumer } from "../store/changes.ts";
 import type {
   ChangeResult,

@@ -1,8 +1,8 @@
 import type { Binding } from "../../model/binding.ts";
 import type { ExchangeDeclaration } from "../../model/exchange.ts";
+import { exchangesAround } from "../../virtual/exchanges_around.ts";
 import {
   type ConsumerRecord,
-  exchangesAround,
   foreignExchange,
   foreignQueue,
   Topology,

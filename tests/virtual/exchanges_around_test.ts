@@ -1,9 +1,6 @@
 import { assertEquals } from "@std/assert";
-import {
-  exchangesAround,
-  foreignExchange,
-  Topology,
-} from "../../virtual/topology.ts";
+import { exchangesAround } from "../../virtual/exchanges_around.ts";
+import { foreignExchange, Topology } from "../../virtual/topology.ts";
 
 /** Tables in which each exchange leads to the next. */
 function chain(...names: readonly string[]): Topology {
