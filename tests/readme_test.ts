@@ -130,6 +130,20 @@ Deno.test("README says what the suite asks of every transport", async () => {
   assert(text.includes("All of them have the four types of exchanges"));
 });
 
+Deno.test("README's pictures are found by who publishes it, and go with the package", async () => {
+  const root = new URL("../", import.meta.url);
+  const text = await Deno.readTextFile(new URL("README.md", root));
+  const pictures = [...text.matchAll(/!\[[^\]]*\]\(([^)]*)\)/g)]
+    .map(([, path = ""]) => path);
+  assert(pictures.length > 0);
+  const left = config.publish.exclude.filter((each) => !each.startsWith("!"));
+  for (const path of pictures) {
+    assert(!/^(?:\w+:|[/#])/.test(path), `${path} is not relative`);
+    assert((await Deno.stat(new URL(path, root))).isFile);
+    assert(!left.includes(path.split("/")[0] ?? ""), path);
+  }
+});
+
 Deno.test("README's worker does its work, and ends at SIGTERM", async () => {
   const root = new URL("../", import.meta.url);
   const text = await Deno.readTextFile(new URL("README.md", root));

@@ -38,7 +38,7 @@ export interface Sifted {
 
 /**
  * Takes the ready messages of a queue, some at once, and has each that is meant settled. The
- * others are held meanwhile, and given back to their places at the end.
+ * others are held meanwhile, in memory, and given back to their places at the end.
  *
  * @param queue The queue.
  * @param options Which, how many, and the limits of each call. When its signal aborts, nothing more is begun with, and what is under way is waited for.
