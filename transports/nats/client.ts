@@ -7,16 +7,10 @@ import {
 } from "@nats-io/transport-node";
 import type { Clock } from "../../async/clock.ts";
 import { cut, dial, type DialSettings } from "./dial_client.ts";
-import { CODES, JetStreamError, PermissionError } from "./errors.ts";
-import { type NatsHeaders, readable } from "./headers.ts";
-
-/** A message that came. */
-export interface NatsMessage {
-  readonly subject: string;
-  readonly reply?: string | undefined;
-  readonly data: Uint8Array;
-  readonly headers?: NatsHeaders | undefined;
-}
+import { answerOf, type NatsMessage, statusError } from "./answers.ts";
+import { CODES, PermissionError } from "./errors.ts";
+import { readable } from "./headers.ts";
+import { ServerTime } from "./server_time.ts";
 
 /** A subscription. */
 export interface NatsSubscription {
@@ -63,7 +57,6 @@ interface Waiting {
 const ASK_AGAIN = 1500;
 
 const UTF8 = new TextEncoder();
-const TEXT = new TextDecoder();
 
 /** A connection to NATS, and its verbs as we need them. Every answer comes by one subscription. */
 export class NatsClient {
@@ -81,8 +74,7 @@ export class NatsClient {
   readonly #api: string;
   readonly #isBehind: boolean;
   readonly #clock: Clock;
-  #least = -Infinity;
-  #most = Infinity;
+  readonly #time: ServerTime;
   #count = 0;
   #refusal: Error | undefined;
   #stopAsking: (() => void) | undefined;
@@ -95,6 +87,7 @@ export class NatsClient {
     this.#api = api;
     this.#isBehind = domain !== undefined;
     this.#clock = clock;
+    this.#time = new ServerTime(clock);
     const skip = this.#inbox.length + 1;
     this.#heard.add(`${this.#inbox}.*`);
     connection.subscribe(`${this.#inbox}.*`, {
@@ -229,26 +222,13 @@ export class NatsClient {
       ),
       CODES.noJetStream,
     );
-    const told = Date.parse(String(answer.ts));
-    if (!Number.isNaN(told)) {
-      this.#hearTime(told - this.#clock.wall(), told - asked);
-    }
+    this.#time.hear(Date.parse(String(answer.ts)), asked);
     return answer;
-  }
-
-  /** The server's time less ours is between two numbers, ms: each answer brings them closer. */
-  #hearTime(least: number, most: number): void {
-    this.#least = Math.max(this.#least, least);
-    this.#most = Math.min(this.#most, most);
-    // A clock was set.
-    if (this.#least > this.#most) [this.#least, this.#most] = [least, most];
   }
 
   /** The server's time, ms since 1970: about, or not earlier than it is. */
   now(isLate = false): number {
-    const [least, most] = [this.#least, this.#most];
-    if (least === -Infinity) return this.#clock.wall();
-    return this.#clock.wall() + (isLate ? most + 1 : (least + most) / 2);
+    return this.#time.now(isLate);
   }
 
   /** The first number of a stream's messages that no earlier stream of its name has given. */
@@ -389,9 +369,8 @@ export class NatsClient {
         continue;
       }
       const refused = new PermissionError(
-        `the login has no permission to ${
-          /^sub/i.test(operation) ? "subscribe" : "publish"
-        } to "${rightOf(subject ?? "")}"`,
+        /^sub/i.test(operation) ? "subscribe" : "publish",
+        subject ?? "",
       );
       if (/^sub/i.test(operation)) {
         // Nobody else hears what we do not: so there is no connection.
@@ -408,50 +387,6 @@ export class NatsClient {
       }
     }
   }
-}
-
-/** What the server says of a request for messages; 0: it is a message, which alone has a subject for its ack. */
-export function statusOf({ headers, reply }: NatsMessage): number {
-  return reply ? 0 : headers?.code ?? 0;
-}
-
-/** Reads an answer of JetStream; `nobody` is the error's number where nobody answers. */
-export function answerOf(
-  { data, headers }: NatsMessage,
-  nobody: number = CODES.noResponders,
-): Readonly<Record<string, unknown>> {
-  if (headers?.code === 503) throw statusError(503, "", nobody);
-  const answer: unknown = JSON.parse(TEXT.decode(data));
-  const { error } = Object(answer);
-  if (error !== undefined && error !== null) {
-    const { code, err_code: number, description } = Object(error);
-    throw new JetStreamError(
-      Number(code),
-      Number(number ?? 0),
-      String(description),
-    );
-  }
-  return Object(answer);
-}
-
-function statusError(
-  status: number,
-  description: string,
-  nobody: number = CODES.noResponders,
-): JetStreamError {
-  return status === 503
-    ? new JetStreamError(
-      status,
-      nobody,
-      description ||
-        "nobody answers for it: it is not there, or its servers elect a leader",
-    )
-    : new JetStreamError(status, -1, description);
-}
-
-/** What a permission would name: the subject of an ack has the message's numbers. */
-function rightOf(subject: string): string {
-  return subject.replace(/^(\$JS\.ACK\.).*/, "$1>");
 }
 
 /** The client wants an object of its own; it asks it for these bytes, and for nothing else. */

@@ -35,6 +35,12 @@ export class PermissionError extends Error {
   static {
     this.prototype.name = "PermissionError";
   }
+
+  /** Makes one that names what a permission would: the subject of an ack has the message's numbers. */
+  constructor(action: "publish" | "subscribe", subject: string) {
+    const right = subject.replace(/^(\$JS\.ACK\.).*/, "$1>");
+    super(`the login has no permission to ${action} to "${right}"`);
+  }
 }
 
 /** JetStream's numbers of errors. */

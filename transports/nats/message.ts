@@ -8,7 +8,7 @@ import {
   readEnvelope,
 } from "../store/envelope.ts";
 import type { Malformed } from "../store/store.ts";
-import type { NatsMessage } from "./client.ts";
+import type { NatsMessage } from "./answers.ts";
 import { cutSize } from "./headers.ts";
 
 /** The header that has all that AMQP knows of a message: JSON. */

@@ -1,4 +1,5 @@
-import type { NatsClient, NatsMessage } from "./client.ts";
+import type { NatsMessage } from "./answers.ts";
+import type { NatsClient } from "./client.ts";
 import { CODES, isOf } from "./errors.ts";
 
 /** A message as it lies in a stream. */

@@ -12,7 +12,7 @@ import type { Draft, Range, Row, Written } from "../records/records.ts";
 import { TOPOLOGY_ID } from "../records/ids.ts";
 import { connectionLost } from "../connection_errors.ts";
 import type { CloseReason } from "../transport.ts";
-import { answerOf } from "./client.ts";
+import { answerOf } from "./answers.ts";
 import { CODES, isOf, LONGEST_PAUSE, PATIENCE } from "./errors.ts";
 import { cutSize } from "./headers.ts";
 import type { NatsContext } from "./context.ts";

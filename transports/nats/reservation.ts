@@ -1,6 +1,6 @@
 import type { Publishing } from "../../model/message.ts";
 import type { Malformed, Reservation } from "../store/store.ts";
-import type { NatsMessage } from "./client.ts";
+import type { NatsMessage } from "./answers.ts";
 import { readMessage, timeLeftOf } from "./message.ts";
 import type { NatsQueue } from "./queues.ts";
 

@@ -7,7 +7,8 @@ import type {
   ReserveOptions,
   ReserveWant,
 } from "../store/store.ts";
-import { type NatsMessage, type NatsSubscription, statusOf } from "./client.ts";
+import { type NatsMessage, statusOf } from "./answers.ts";
+import type { NatsSubscription } from "./client.ts";
 import type { NatsContext } from "./context.ts";
 import { PermissionError, translate } from "./errors.ts";
 import { NANO, type NatsQueue, type Queues } from "./queues.ts";

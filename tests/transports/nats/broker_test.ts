@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { createConnection, DecodeError, Queue } from "@dashi/mq";
 import { nativeClient } from "@dashi/mq/nats";
 import { headers } from "@nats-io/transport-node";
-import { answerOf } from "../../../transports/nats/client.ts";
+import { answerOf } from "../../../transports/nats/answers.ts";
 import { JetStreamError, translate } from "../../../transports/nats/errors.ts";
 import { parseHeaders } from "../../../transports/nats/headers.ts";
 import { rejectsWith, until } from "../../conformance/support.ts";
