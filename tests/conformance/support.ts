@@ -9,7 +9,7 @@ import {
 } from "../../transports/transport.ts";
 
 /** Milliseconds after which what a case waits for counts as missing. */
-export const PATIENCE = 15_000;
+export const PATIENCE = 30_000;
 
 /** Milliseconds after which a case counts as one without end, whatever it waits for. */
 export const CASE_PATIENCE = 90_000;

@@ -66,6 +66,7 @@ export class Tree implements AsyncDisposable {
     }
     // A case that hangs is noticed sooner.
     await edit(`${path}/tests/conformance/support.ts`, [
+      [" PATIENCE = 30_000", " PATIENCE = 15_000"],
       ["CASE_PATIENCE = 90_000", "CASE_PATIENCE = 60_000"],
     ]);
     // `conform.ts` runs them, many at once.

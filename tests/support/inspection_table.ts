@@ -55,7 +55,7 @@ export async function checkNumbers(
       const wanted = expected(has);
       let found: readonly boolean[] = [];
       // RabbitMQ gathers them after a while.
-      await until(`${FIELDS} as in the table`, 15_000, async () => {
+      await until(`${FIELDS} as in the table`, 30_000, async () => {
         found = await told(queue);
         return !wanted.some((each, i) => each && !found[i]);
       });

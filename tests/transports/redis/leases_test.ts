@@ -109,7 +109,7 @@ async function untilLength(
   list: string,
   length: number,
 ): Promise<void> {
-  const end = performance.now() + 10_000;
+  const end = performance.now() + 30_000;
   while (await raw.number("LLEN", list) !== length) {
     assert(performance.now() < end, `"${list}" has not ${length} messages`);
     await pause(20);

@@ -53,7 +53,7 @@ async function until(
   what: string,
   isSo: () => Promise<boolean>,
 ): Promise<void> {
-  const end = performance.now() + 10_000;
+  const end = performance.now() + 30_000;
   while (!await isSo()) {
     assert(performance.now() < end, what);
     await pause(20);
