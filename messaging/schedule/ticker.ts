@@ -150,13 +150,15 @@ export class Ticker {
     if (ticks.length === 0 && (timing.after(last) ?? Infinity) <= now) {
       this.#tokens.done(state, now); // all of them were missed, and are left out
     }
+    let before: ScheduleState | undefined = state;
     for (const tick of ticks) {
       await this.#publishOnce(
         tickMessage(name, definition, tick, session.knowsQueues),
       );
       counts.published++;
-      // Another definition may have come, or the process is about to end.
-      if (!this.#tokens.done(state, tick) || !this.#isRunning) return;
+      // Another definition may have come, or what a killed process left; or this one is about to end.
+      before = this.#tokens.done(before, tick);
+      if (before === undefined || !this.#isRunning) return;
     }
   }
 

@@ -56,13 +56,22 @@ export class Tokens {
     return joined;
   }
 
-  /** Its ticks are done with up to a moment, be it an earlier one; says whether the definition is the same as before. */
-  done({ name, version, since }: ScheduleState, last: number): boolean {
+  /**
+   * Its ticks are done with up to a moment, be it an earlier one.
+   *
+   * @param state The state that was gone by.
+   * @param last The moment.
+   * @returns The state now; `undefined` where another is known meanwhile, of another definition, or with ticks to be made up for.
+   */
+  done(state: ScheduleState, last: number): ScheduleState | undefined {
+    const { name, version, since } = state;
     const known = this.#known.get(name);
-    if (known?.version !== version || known.since !== since) return false;
-    const from = Math.min(known.from, last);
-    this.#known.set(name, { ...known, from, last });
-    return true;
+    if (known?.version !== version || known.since !== since) return undefined;
+    // A token that a killed process held has come, and is joined: what it left is not done yet.
+    if (known.last !== state.last) return undefined;
+    const now = { ...known, from: Math.min(known.from, last), last };
+    this.#known.set(name, now);
+    return now;
   }
 
   /** Holds a token. */
