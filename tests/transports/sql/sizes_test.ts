@@ -4,6 +4,17 @@ import { assert, assertEquals } from "@std/assert";
 import { type Connection, createConnection, Queue } from "@dashi/mq";
 import { nativeClient as postgresClient } from "@dashi/mq/postgres";
 import { nativeClient as sqliteClient } from "@dashi/mq/sqlite";
+import { SYSTEM_CLOCK } from "../../../async/clock.ts";
+import {
+  addUpSizes,
+  forgetSize,
+  keepSize,
+  noteSize,
+  sizeOf,
+  writeSizes,
+} from "../../../transports/sql/sizes.ts";
+import { loadSqlite } from "../../../transports/sqlite/client.ts";
+import { SqliteDatabase } from "../../../transports/sqlite/database.ts";
 import { arrives, unique, until } from "../../conformance/support.ts";
 import { test as postgres, withSchema } from "../../support/postgres_client.ts";
 
@@ -263,3 +274,47 @@ for (const overflow of ["drop-head", "reject-publish"] as const) {
     assertEquals(counts(), []);
   });
 }
+
+Deno.test("changes of a size are added up where nobody puts, and those of queues without a limit are not kept", async () => {
+  const open = await loadSqlite();
+  await using database = new SqliteDatabase(open(":memory:"), {
+    broker: "sqlite::memory:",
+    clock: SYSTEM_CLOCK,
+    path: undefined,
+    synchronous: "full",
+    poll: 10,
+    patience: 1000,
+  });
+  await database.open();
+  const [limited, other] = [1, 2];
+  const empty = await database.transact(async (tx) => {
+    await keepSize(tx, limited);
+    return await sizeOf(tx, limited);
+  });
+  assertEquals(empty, { count: 0, bytes: 0 });
+  for (let i = 0; i < 100; i++) {
+    await database.transact(async (tx) => {
+      noteSize(tx, limited, 2, 10);
+      noteSize(tx, limited, -1, -3);
+      noteSize(tx, other, 1, 1);
+      await writeSizes(tx);
+    });
+  }
+  const written = () =>
+    database.read((tx) =>
+      tx.rows("SELECT queue, messages, bytes FROM dashi.sizes ORDER BY id")
+    );
+  assertEquals((await written()).length, 101);
+  await database.transact(addUpSizes);
+  const rows = (await written()).map((row) => ({ ...row }));
+  assertEquals(rows, [{ queue: limited, messages: 100, bytes: 700 }]);
+  const size = await database.transact((tx) => sizeOf(tx, limited));
+  assertEquals(size, { count: 100, bytes: 700 });
+  // What is forgotten is counted: nothing is there.
+  const counted = await database.transact(async (tx) => {
+    noteSize(tx, limited, 5, 5);
+    await forgetSize(tx, limited);
+    return await sizeOf(tx, limited);
+  });
+  assertEquals(counted, { count: 0, bytes: 0 });
+});
