@@ -322,7 +322,9 @@ function noneCame(
 
 function notConsumed(queue: string, wait: number, cause: Error): TimeoutError {
   return new TimeoutError(
-    `Cannot receive from queue "${queue}": it could not be consumed from within ${wait} ms`,
+    `Cannot receive from queue "${queue}": it could not be consumed from within ${
+      Math.round(wait)
+    } ms`,
     { cause },
   );
 }

@@ -360,7 +360,7 @@ export class Requester {
     const problem = this.#session.problem;
     const why = problem?.message ?? pending.progress;
     return new TimeoutError(
-      `Cannot get an answer from ${to} within ${within} ms: ${why}`,
+      `Cannot get an answer from ${to} within ${Math.round(within)} ms: ${why}`,
       { cause: problem, outcome: pending.mayBeSent ? "unknown" : "not-sent" },
     );
   }

@@ -329,3 +329,18 @@ Deno.test("a request that is still being written when its pool takes the connect
   assertEquals((await again.declare(queue)).messageCount, 0);
   await again.release();
 });
+
+Deno.test("the time that a request has had is told in whole milliseconds", async () => {
+  await using connection = createConnection(`memory://${crypto.randomUUID()}`);
+  const queue = new Queue("nobody");
+  await connection.declare(queue);
+  await assertRejects(
+    () =>
+      connection.request(1, {
+        routingKey: queue.name,
+        timeout: 50.609_471_284,
+      }),
+    TimeoutError,
+    "within 51 ms:",
+  );
+});
