@@ -231,7 +231,7 @@ export function durationOption(urlName?: string): OptionReader<number> {
  * likes.
  *
  * @param urlName Its name in a URL.
- * @param least The shortest that is allowed, ms.
+ * @param least The shortest that is allowed, ms. @default {100}
  * @returns The reader; it gives milliseconds.
  *
  * @example Seconds in a URL, 100 ms or more

@@ -68,7 +68,7 @@ export type OnChange = (
 
 /** The limits of a database. */
 export interface RecordsLimits {
-  /** The largest record, bytes of its fields in JSON. Three quarters of it are left for a message's body; a larger one is refused by the library. */
+  /** The largest record, bytes of its fields in JSON. 0.7375 of it is left for a message's body; a larger one is refused by the library. */
   readonly recordBytes: number;
   /**
    * How long what a connection took stays its own when it is not heard of, ms. It is
