@@ -16,9 +16,10 @@
  * | --- | --- | --- | --- |
  * | `visibility_timeout` | `visibilityTimeout` | 30 s | how long a message stays with a connection that took it and is not heard of; seconds in the URL, ms in the options |
  *
- * Capabilities: all but `length-limit`, for counting a queue reads all of its ids.
- * `declare` and `checkQueue` count; publishing and consuming never do: a claim reads
- * as many documents as it takes, at any depth, and names alone of what others took.
+ * Capabilities: `persistence`, and those that every transport over records has.
+ * `length-limit` is not among them, for counting a queue reads all of its ids. `declare`
+ * and `checkQueue` count; publishing and consuming never do: a claim reads as many
+ * documents as it takes, at any depth, and names alone of what others took.
  *
  * - Publishes, claims and acks of one turn leave as one request. A publish first asks
  *   whether the declarations changed (an `ETag`, a few bytes), for all of its turn.
