@@ -14,7 +14,7 @@ import { delayedAfter, removeDelayed } from "./delayed.ts";
 import type { Holder } from "./holder.ts";
 import { messageOf, placeOf, SqlReservation } from "./message.ts";
 import { admit, forgetOver } from "./once.ts";
-import { beat, findDead, forgetLate, forgetOwner } from "./owners.ts";
+import { beat, endOwner, findDead, forgetLate, forgetOwner } from "./owners.ts";
 import type { Place, Row, Tx, Value } from "./port.ts";
 import { putLast } from "./ripening.ts";
 import { ASIDE, DELAYED } from "./schema.ts";
@@ -45,7 +45,7 @@ export class Admin {
       const { tables, holder, now } = this.#parts;
       await tables.sync(tx);
       await removeStrays(tx, now());
-      await forgetOwner(tx, owner);
+      await forgetOwner(tx, owner, now());
       await beat(tx, owner, now() + ttl);
       await holder.ensure(tx);
       const { topology, version } = tables.view;
@@ -56,7 +56,7 @@ export class Admin {
 
   /** Gives back what the owner holds, and forgets it. */
   readonly end: Verb<string, void> = each(async (tx, owner) => {
-    await forgetOwner(tx, owner);
+    await endOwner(tx, owner);
     await tx.run("DELETE FROM dashi.owners WHERE owner = ?", owner);
   });
 

@@ -17,13 +17,27 @@ export async function addHolder(
   return Number(row?.id);
 }
 
-/** Gives back what the earlier connections of an owner held. */
-export async function forgetOwner(tx: Tx, owner: string): Promise<void> {
-  const rows = await tx.rows(
-    "SELECT id FROM dashi.holders WHERE owner = ?",
-    owner,
-  );
-  for (const { id } of rows) await forgetHolder(tx, Number(id));
+/** What a holder took may be about to be committed when it is given up: it is looked for again after so long, ms. */
+const GRACE = 60_000;
+
+/** Gives back what the earlier connections of an owner held; they may have been cut off at any step. */
+export async function forgetOwner(
+  tx: Tx,
+  owner: string,
+  now: number,
+): Promise<void> {
+  for (const id of await holdersOf(tx, owner)) {
+    await giveBack(tx, Math.abs(id));
+    if (id > 0) await keepForLater(tx, id, now);
+  }
+}
+
+/** Gives back what an owner holds who ends in order: no take of its is under way. */
+export async function endOwner(tx: Tx, owner: string): Promise<void> {
+  for (const id of await holdersOf(tx, owner)) {
+    await giveBack(tx, Math.abs(id));
+    await tx.run("DELETE FROM dashi.holders WHERE id = ?", id);
+  }
 }
 
 /** Gives back what those held who have not been heard of in time. */
@@ -32,11 +46,34 @@ export async function forgetLate(tx: Tx, now: number): Promise<void> {
     "SELECT id FROM dashi.holders WHERE until <= ?",
     now,
   );
-  for (const { id } of rows) await forgetHolder(tx, Number(id));
+  for (const row of rows) {
+    const id = Number(row.id);
+    await giveBack(tx, Math.abs(id));
+    if (id > 0) await keepForLater(tx, id, now);
+    else await tx.run("DELETE FROM dashi.holders WHERE id = ?", id);
+  }
+}
+
+async function holdersOf(tx: Tx, owner: string): Promise<readonly number[]> {
+  const rows = await tx.rows(
+    "SELECT id FROM dashi.holders WHERE owner = ?",
+    owner,
+  );
+  return rows.map(({ id }) => Number(id));
+}
+
+/** Nobody takes under a number below 0. */
+async function keepForLater(tx: Tx, id: number, now: number): Promise<void> {
+  await tx.run(
+    "UPDATE dashi.holders SET id = ?, until = ? WHERE id = ?",
+    -id,
+    now + GRACE,
+    id,
+  );
 }
 
 /** Gives back what somebody held, as delivered before. */
-export async function forgetHolder(tx: Tx, holder: number): Promise<void> {
+async function giveBack(tx: Tx, holder: number): Promise<void> {
   const rows = await tx.rows(
     `UPDATE dashi.places
       SET state = ?, holder = NULL, deliveries = deliveries + 1
@@ -52,7 +89,6 @@ export async function forgetHolder(tx: Tx, holder: number): Promise<void> {
     if (Number(rank) > 0) lanes.set(Number(rank), Number(queue));
   }
   for (const [lane, queue] of lanes) await setFree(tx, queue, lane);
-  await tx.run("DELETE FROM dashi.holders WHERE id = ?", holder);
   // Some of them may have expired.
   if (rows.length > 0) tx.soonest = 0;
 }
@@ -92,7 +128,7 @@ export async function findDead(
     now,
   );
   for (const { owner, dead } of late) {
-    await forgetOwner(tx, String(owner));
+    await forgetOwner(tx, String(owner), now);
     if (dead === 0) {
       await tx.run(
         "UPDATE dashi.owners SET dead = 1, until = ? WHERE owner = ?",

@@ -28,6 +28,8 @@ export class Watch implements QueueNotifier {
   #timerAt = Infinity;
   #isLooking = false;
   #looksAgain = false;
+  /** The first moment that was heard of while it looks: what it finds may be older. */
+  #heard = Infinity;
 
   /** Makes one for a connection. */
   constructor(parts: WatchParts) {
@@ -74,6 +76,7 @@ export class Watch implements QueueNotifier {
       if (queue === undefined) this.#look();
       else this.#wake(queue.name);
     }
+    this.#heard = Math.min(this.#heard, happening.soonest);
     this.#arm(happening.soonest);
   };
 
@@ -98,10 +101,11 @@ export class Watch implements QueueNotifier {
   async #lookOn(): Promise<void> {
     while (this.#looksAgain && this.#listeners.size > 0) {
       this.#looksAgain = false;
+      this.#heard = Infinity;
       const found = await this.#parts.sql.read((tx) => this.#find(tx));
       for (const queue of new Set(found.queues)) this.#wake(queue);
       this.#disarm();
-      this.#arm(found.next);
+      this.#arm(Math.min(found.next, this.#heard));
     }
   }
 

@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
 import { nativeClient } from "@dashi/mq/postgres";
 import { rejectsWith, unique } from "../../conformance/support.ts";
-import { test, withSchema } from "../../support/postgres_client.ts";
+import { test, withClient, withSchema } from "../../support/postgres_client.ts";
 import { killProcesses } from "../../support/process_kills.ts";
 import { Proxy } from "../../support/proxy.ts";
 
@@ -40,6 +40,48 @@ test("a database that is not there, and a schema that is no name, are refused fo
   await using bad = createConnection(`${url}?schema=Dashi-1`);
   await rejectsWith(bad.connect(), "option-invalid", "schema");
 });
+
+test("a take that is committed when its connection counts as gone comes again", (url) =>
+  withSchema(url, async (own, schema) => {
+    const queue = new Queue(unique("late"));
+    await using connection = createConnection(own);
+    await connection.declare(queue);
+    const producer = connection.producer({ queue });
+    await producer.publishAll(["first", "second"]);
+    const first = await connection.queue(queue).get();
+    assertEquals(first?.payload, "first");
+    await withClient(url, async (client) => {
+      const { rows: [{ holder } = {}] } = await client.query(
+        `SELECT holder FROM ${schema}.places WHERE holder IS NOT NULL`,
+      );
+      // The server has not come to its COMMIT yet.
+      await client.query("BEGIN");
+      await client.query(
+        `UPDATE ${schema}.places SET state = 1, holder = $1 WHERE state = 0`,
+        [holder],
+      );
+      await withClient(url, (other) =>
+        other.query(
+          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE pid <> pg_backend_pid() AND query LIKE '%' || $1 || '%'
+              AND state = 'idle'`,
+          [schema],
+        ));
+      const again = await connection.queue(queue).receive({
+        max: 1,
+        wait: 30_000,
+      });
+      assertEquals(again.map(({ payload }) => payload), ["first"]);
+      await client.query("COMMIT");
+      // Its time is over.
+      await client.query(`UPDATE ${schema}.holders SET until = 0 WHERE id < 0`);
+    });
+    const late = await connection.queue(queue).receive({
+      max: 1,
+      wait: 30_000,
+    });
+    assertEquals(late.map(({ payload }) => payload), ["second"]);
+  }));
 
 test("a consumer hears of what another connection publishes long before it looks by itself", async (url) => {
   const queue = new Queue(unique("heard"));
