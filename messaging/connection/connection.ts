@@ -74,6 +74,9 @@ import type {
 } from "../consume/simple_queue.ts";
 import { inspectBy } from "../inspect_by.ts";
 
+/** How long what is held may take to go back when its handlers have used up their time, ms. */
+const CLOSING = 1000;
+
 /** What of a connection other rooms of the library use. */
 export let insideOf: (connection: Connection) => {
   readonly session: Session;
@@ -640,8 +643,10 @@ export class Connection implements AsyncDisposable {
    * Closes it for good, in order: consumers take no more, give back what nobody has begun
    * with, and wait for their handlers; producers wait for what they have in flight; what
    * is still unsettled goes back. Closing again does nothing. It always returns, within
-   * `drainTimeout`; without one it does not wait for messages that a broker which is
-   * `blocked` takes none of: they reject, their outcome unknown. A handler of `run` does not
+   * `drainTimeout`, or, where handlers have used up all of that, a second later if the broker
+   * does not answer (5 % of it if that is more, and no more than it). Without one it does not
+   * wait for messages that a broker which is `blocked` takes none of: they reject, their
+   * outcome unknown. A handler of `run` does not
    * wait for itself: a call before its first `await` resolves at once, and the connection is
    * closed when the handlers have ended.
    */
@@ -677,8 +682,9 @@ export class Connection implements AsyncDisposable {
     const time = drainTimeout ?? endpoint.operationTimeout;
     const deadline = clock.now() + time;
     await this.#users.end(time, drainTimeout === undefined);
-    // If users have used up all of it, a twentieth more is left for closing the connection.
-    await this.#session.close(Math.max(deadline, clock.now() + time / 20));
+    // If users have used up all of it, some more is left to give back what they hold.
+    const more = Math.max(time / 20, Math.min(time, CLOSING));
+    await this.#session.close(Math.max(deadline, clock.now() + more));
   }
 
   #requireOpen(action: string): void {
