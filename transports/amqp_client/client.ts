@@ -24,7 +24,7 @@ import { Server } from "../amqp_protocol/server.ts";
 import { ClientChannel } from "./channel.ts";
 import { FrameSplitter } from "./frame_splitter.ts";
 import { FrameWriter } from "./frame_writer.ts";
-import { isMethod, METHODS, OPEN_OK } from "./methods.ts";
+import { isMethod, METHODS, withoutHosts } from "./methods.ts";
 import type { ClientDialOptions } from "./options.ts";
 import { openSocket } from "./socket_client.ts";
 import { openWebSocket } from "./web_socket.ts";
@@ -238,7 +238,7 @@ class Link extends AMQPBaseClient implements AmqpClient {
     }
     // Qpid names hosts in it, where the package reads on behind an empty text.
     const isOpened = !this.#isOpen && isMethod(view, 10, 41);
-    super.parseFrames(isOpened ? new View(OPEN_OK.buffer) : view);
+    super.parseFrames(isOpened ? new View(withoutHosts(view)) : view);
   }
 
   #start(view: AMQPView): void {

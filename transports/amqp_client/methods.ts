@@ -45,6 +45,12 @@ export function isMethod(
 }
 
 /** The frame `connection.open-ok`, with no hosts in it. */
-export const OPEN_OK: Uint8Array<ArrayBuffer> = Uint8Array.of(
-  ...[1, 0, 0, 0, 0, 0, 5, 0, 10, 0, 41, 0, 0xce],
-);
+const OPEN_OK = [1, 0, 0, 0, 0, 0, 5, 0, 10, 0, 41, 0, 0xce];
+
+/** Makes a copy of frames whose first is `connection.open-ok`, with no hosts in it. */
+export function withoutHosts(frames: DataView): ArrayBuffer {
+  const { buffer, byteOffset, byteLength } = frames;
+  const end = frames.getUint32(3) + 8; // with its head, and its last byte
+  const others = new Uint8Array(buffer, byteOffset + end, byteLength - end);
+  return Uint8Array.of(...OPEN_OK, ...others).buffer;
+}
