@@ -300,6 +300,8 @@ class StoreConnection implements TransportConnection {
     await Promise.all(
       [...this.#channels].map((channel) => channel[Symbol.asyncDispose]()),
     );
+    // It may be of queues that nobody else looks at.
+    await this.#deadLetters.settled();
     await this.#leftovers.close(clock.now() + operationTimeout);
     try {
       await this.#context.declarer.change(

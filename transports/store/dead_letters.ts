@@ -48,6 +48,8 @@ export class DeadLetters {
   readonly #leftovers: Leftovers;
   readonly #wall: () => number;
   readonly #onEvent: ((event: TransportEvent) => void) | undefined;
+  /** What is on its way. */
+  readonly #moving = new Set<Promise<void>>();
 
   /** Makes one over a store; `wall` is the time by the calendar, ms since 1970; `onEvent` hears of each message. */
   constructor(
@@ -101,7 +103,25 @@ export class DeadLetters {
    * its new consumer; one that cannot be moved now is tried again later, so that the
    * others, and the consumers, need not wait for it. Never rejects.
    */
-  async moveAll(
+  moveAll(
+    reservations: readonly Reservation[],
+    why: DeadLetterReason,
+    options?: CallOptions,
+  ): Promise<void> {
+    if (reservations.length === 0) return Promise.resolve();
+    const moving = this.#moveAll(reservations, why, options).finally(() => {
+      this.#moving.delete(moving);
+    });
+    this.#moving.add(moving);
+    return moving;
+  }
+
+  /** Waits for all that is being moved: then what could not be is among the leftovers. */
+  async settled(): Promise<void> {
+    while (this.#moving.size > 0) await Promise.all(this.#moving);
+  }
+
+  async #moveAll(
     reservations: readonly Reservation[],
     why: DeadLetterReason,
     options?: CallOptions,

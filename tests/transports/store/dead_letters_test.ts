@@ -233,3 +233,43 @@ Deno.test("a message is parked when the queue for it has been declared, however 
   assertEquals(broker.queue("q")?.size, 0);
   await connection[Symbol.asyncDispose]();
 });
+
+Deno.test("a connection that closes waits for what it moves: nobody else may look at that queue", async () => {
+  const clock = new TestClock();
+  const broker = new MemoryBroker(clock);
+  const gate = Promise.withResolvers<void>();
+  const entered = Promise.withResolvers<void>();
+  let waits = false;
+  const opened = await open(
+    (inner) => ({
+      messages: {
+        put: async (items, options) => {
+          if (waits) {
+            entered.resolve();
+            await gate.promise;
+          }
+          return await inner.messages.put(items, options);
+        },
+      },
+    }),
+    clock,
+    broker,
+  );
+  const expired = message("", "q");
+  const properties = { ...expired.properties, expiration: 0 };
+  await stage(opened, { ...expired, properties });
+  for (let i = 1; i < 3; i++) {
+    await opened.channel.publish({ ...expired, properties });
+  }
+  waits = true;
+  const getting = opened.channel.get("q").catch(() => undefined);
+  await entered.promise;
+  const closing = opened.connection[Symbol.asyncDispose]();
+  await turn();
+  gate.resolve();
+  await closing;
+  await getting;
+  const other = await open(() => ({}), clock, broker);
+  assertEquals((await other.channel.checkQueue("dead")).messageCount, 3);
+  await other.connection[Symbol.asyncDispose]();
+});
