@@ -114,15 +114,19 @@ export function foreignExchange(
 ): TopologyChange {
   return {
     type: "exchange-declared",
-    exchange: {
-      name,
-      type,
-      durable: true,
-      autoDelete: false,
-      internal: false,
-      arguments: {},
-    },
+    exchange: plainExchange(name, type),
     foreign: true,
+  };
+}
+
+function plainExchange(name: string, type: ExchangeType): ExchangeDeclaration {
+  return {
+    name,
+    type,
+    durable: true,
+    autoDelete: false,
+    internal: false,
+    arguments: {},
   };
 }
 
@@ -168,14 +172,7 @@ export class Topology {
   /** Makes tables with the predeclared exchanges alone. */
   constructor() {
     for (const [name, type] of PREDECLARED) {
-      const exchange = {
-        name,
-        type,
-        durable: true,
-        autoDelete: false,
-        internal: false,
-        arguments: {},
-      };
+      const exchange = plainExchange(name, type);
       this.apply({ type: "exchange-declared", exchange });
     }
   }
