@@ -1,18 +1,40 @@
 /** What hooks see of an outbox: middlewares, and telemetry. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { createConnection, Queue } from "@dashi/mq";
+import {
+  type Connection,
+  createConnection,
+  type Message,
+  Queue,
+} from "@dashi/mq";
 import {
   claimCheck,
   compression,
   createMemoryClaimStore,
   encryption,
 } from "@dashi/mq/middleware";
-import { createOutbox } from "@dashi/mq/outbox";
+import { createOutbox, type Outbox } from "@dashi/mq/outbox";
 import { context, SpanKind, trace } from "@opentelemetry/api";
 import { arrives, unique } from "../../conformance/support.ts";
 import { Told } from "../../conformance/tracing_stage.ts";
 import { takeFrom, test } from "./databases.ts";
+
+/** Relays until a queue of the broker has a message. */
+async function relayOne(
+  outbox: Outbox,
+  broker: Connection,
+  queue: Queue,
+): Promise<Message<unknown> | undefined> {
+  const end = new AbortController();
+  const relaying = outbox.relay(broker, {
+    declare: [queue],
+    signal: end.signal,
+  });
+  const [message] = await arrives(takeFrom(broker.consumer(queue), 1), "it");
+  end.abort();
+  await relaying;
+  return message;
+}
 
 test("a message of an outbox keeps the trace that it was written in, and the relay's publish is linked to it", async (shop) => {
   const told = await Told.make();
@@ -33,14 +55,7 @@ test("a message of an outbox keeps the trace that it was written in, and the rel
       ),
   );
   writer.end();
-  const end = new AbortController();
-  const relaying = outbox.relay(broker, {
-    declare: [queue],
-    signal: end.signal,
-  });
-  const [message] = await arrives(takeFrom(broker.consumer(queue), 1), "it");
-  end.abort();
-  await relaying;
+  const message = await relayOne(outbox, broker, queue);
   const { traceId } = writer.spanContext();
   const traceparent = message?.headers.traceparent;
   assert(String(traceparent).includes(traceId), String(traceparent));
@@ -92,14 +107,7 @@ test("middlewares of the database see what is written, those of the broker what 
     await assertRejects(() => publish("refused"), Error, "no");
   });
   assertEquals((await outbox.status()).count, 1);
-  const end = new AbortController();
-  const relaying = outbox.relay(broker, {
-    declare: [queue],
-    signal: end.signal,
-  });
-  const [message] = await arrives(takeFrom(broker.consumer(queue), 1), "it");
-  end.abort();
-  await relaying;
+  const message = await relayOne(outbox, broker, queue);
   assertEquals(message?.payload, text);
   assertEquals(message?.headers.outbox, true);
   assertEquals(message?.headers.relay, true);

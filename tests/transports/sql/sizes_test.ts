@@ -4,7 +4,6 @@ import { assert, assertEquals } from "@std/assert";
 import { type Connection, createConnection, Queue } from "@dashi/mq";
 import { nativeClient as postgresClient } from "@dashi/mq/postgres";
 import { nativeClient as sqliteClient } from "@dashi/mq/sqlite";
-import { SYSTEM_CLOCK } from "../../../async/clock.ts";
 import {
   addUpSizes,
   forgetSize,
@@ -13,8 +12,7 @@ import {
   sizeOf,
   writeSizes,
 } from "../../../transports/sql/sizes.ts";
-import { loadSqlite } from "../../../transports/sqlite/client.ts";
-import { SqliteDatabase } from "../../../transports/sqlite/database.ts";
+import { openMemory } from "../../support/sqlite_memory.ts";
 import { arrives, unique, until } from "../../conformance/support.ts";
 import { test as postgres, withSchema } from "../../support/postgres_client.ts";
 
@@ -276,16 +274,7 @@ for (const overflow of ["drop-head", "reject-publish"] as const) {
 }
 
 Deno.test("changes of a size are added up where nobody puts, and those of queues without a limit are not kept", async () => {
-  const open = await loadSqlite();
-  await using database = new SqliteDatabase(open(":memory:"), {
-    broker: "sqlite::memory:",
-    clock: SYSTEM_CLOCK,
-    path: undefined,
-    synchronous: "full",
-    poll: 10,
-    patience: 1000,
-  });
-  await database.open();
+  await using database = await openMemory();
   const [limited, other] = [1, 2];
   const empty = await database.transact(async (tx) => {
     await keepSize(tx, limited);

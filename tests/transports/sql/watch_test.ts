@@ -3,21 +3,11 @@ import { TestClock } from "../../../testing/clock.ts";
 import type { Happening, Sql, Tx } from "../../../transports/sql/port.ts";
 import { SqlTables } from "../../../transports/sql/tables.ts";
 import { Watch } from "../../../transports/sql/watch.ts";
-import { loadSqlite } from "../../../transports/sqlite/client.ts";
-import { SqliteDatabase } from "../../../transports/sqlite/database.ts";
+import { openMemory } from "../../support/sqlite_memory.ts";
 
 Deno.test("what is heard while a watch looks is not forgotten for what it finds", async () => {
   const clock = new TestClock({ date: new Date("2026-11-30") });
-  const open = await loadSqlite();
-  const database = new SqliteDatabase(open(":memory:"), {
-    broker: "sqlite::memory:",
-    clock,
-    path: undefined,
-    synchronous: "full",
-    poll: 1_000_000,
-    patience: 1000,
-  });
-  await database.open();
+  const database = await openMemory(clock);
   let tell: (happening: Happening) => void = () => {};
   let reads = 0;
   const sql: Sql = Object.assign(Object.create(database), {

@@ -1,27 +1,17 @@
 import { assertEquals } from "@std/assert";
-import { SYSTEM_CLOCK } from "../../../async/clock.ts";
 import { addHolder } from "../../../transports/sql/owners.ts";
 import { placeOf } from "../../../transports/sql/message.ts";
 import type { Draft } from "../../../transports/sql/port.ts";
 import { READY } from "../../../transports/sql/schema.ts";
 import { LATE, UNKNOWN } from "../../../transports/sql/todo.ts";
-import { loadSqlite } from "../../../transports/sqlite/client.ts";
-import { SqliteDatabase } from "../../../transports/sqlite/database.ts";
+import type { SqliteDatabase } from "../../../transports/sqlite/database.ts";
+import { openMemory } from "../../support/sqlite_memory.ts";
 
 /** The holders get these numbers, one after the other. */
 const [QUEUE, OURS, THEIRS, LATER] = [1, 1, 2, 1e15];
 
-async function openMemory(): Promise<SqliteDatabase> {
-  const open = await loadSqlite();
-  const database = new SqliteDatabase(open(":memory:"), {
-    broker: "sqlite::memory:",
-    clock: SYSTEM_CLOCK,
-    path: undefined,
-    synchronous: "full",
-    poll: 10,
-    patience: 1000,
-  });
-  await database.open();
+async function openWithHolders(): Promise<SqliteDatabase> {
+  const database = await openMemory();
   await database.transact(async (tx) => {
     for (const name of ["we", "they"]) await addHolder(tx, name, LATER);
   });
@@ -60,7 +50,7 @@ async function whole(
 }
 
 Deno.test("messages that are put together keep their order, and each what is its own", async () => {
-  await using database = await openMemory();
+  await using database = await openWithHolders();
   const texts = Array.from({ length: 150 }, (_, i) => "x".repeat(i + 1));
   const drafts = texts.map((text, i) =>
     // Some of them are not like those before.
@@ -78,7 +68,7 @@ Deno.test("messages that are put together keep their order, and each what is its
 });
 
 Deno.test("who was not heard of in time takes nothing, and is told so", async () => {
-  await using database = await openMemory();
+  await using database = await openWithHolders();
   await database.transact((tx) => tx.append([draft("x")]));
   const claim = { queue: QUEUE, limit: 9, holder: OURS, isFlat: true };
   const take = (now: number) =>
@@ -90,7 +80,7 @@ Deno.test("who was not heard of in time takes nothing, and is told so", async ()
 });
 
 Deno.test("of messages that are removed together, those that others have stay", async () => {
-  await using database = await openMemory();
+  await using database = await openWithHolders();
   const texts = Array.from({ length: 10 }, (_, i) => `message ${i}`);
   await database.transact((tx) => tx.append(texts.map((each) => draft(each))));
   const claim = (holder: number, limit: number) =>
