@@ -1,7 +1,7 @@
 import type { Binding, Message, QueueInfo } from "../mod.ts";
 import type { Context } from "./context.ts";
 import { filterOf } from "./filter.ts";
-import { QUEUES, requireListing } from "./list.ts";
+import { isOfDelays, QUEUES, queuesToShow, requireListing } from "./list.ts";
 import { payloadText, recordOf, tellEmpty } from "./messages.ts";
 import type { Column } from "./output.ts";
 import { type Terminal, UsageError } from "./terminal.ts";
@@ -62,7 +62,7 @@ export async function listDeadLetters(context: Context): Promise<number> {
   await requireListing(context);
   const inspector = context.connection.inspect();
   const queues: QueueInfo[] = [];
-  for await (const each of inspector.queues()) queues.push(each);
+  for await (const each of queuesToShow(context.connection)) queues.push(each);
   const letters = lettersIn(queues, await inspector.bindings());
   const found = queues.flatMap((each) => {
     const of = letters.get(each.name);
@@ -91,6 +91,7 @@ export function lettersIn(
 ): ReadonlyMap<string, readonly string[]> {
   const of = new Map<string, string[]>();
   for (const each of queues) {
+    if (isOfDelays(each)) continue; // what waited there is due, and no dead letter
     for (const name of lettersOf(each, bindings)) {
       const known = of.get(name);
       if (known === undefined) of.set(name, [each.name]);

@@ -1,4 +1,9 @@
-import type { Binding, ExchangeDeclaration, QueueInfo } from "../mod.ts";
+import type {
+  Binding,
+  Connection,
+  ExchangeDeclaration,
+  QueueInfo,
+} from "../mod.ts";
 import type { Context } from "./context.ts";
 import { type Column, jsonOf } from "./output.ts";
 import { UsageError } from "./terminal.ts";
@@ -34,6 +39,35 @@ const BINDINGS: readonly Column<Binding>[] = [
   { head: "ARGUMENTS", text: ({ arguments: table }) => argumentsIn(table) },
 ];
 
+/** Queues in which messages of RabbitMQ wait for their time: the broker moves them on. */
+const OF_DELAYS = /^dashi_delayed_/;
+
+/**
+ * Says whether a queue is one of the library's own, in which messages of RabbitMQ wait for
+ * their time.
+ *
+ * @param queue The queue.
+ * @returns Whether it is.
+ */
+export function isOfDelays({ name }: Pick<QueueInfo, "name">): boolean {
+  return OF_DELAYS.test(name);
+}
+
+/**
+ * Lists the queues, but for those of delays in which nothing waits: RabbitMQ has thirty of
+ * them as soon as one message was delayed.
+ *
+ * @param connection The connection.
+ * @returns The queues.
+ */
+export async function* queuesToShow(
+  connection: Connection,
+): AsyncIterable<QueueInfo> {
+  for await (const each of connection.inspect().queues()) {
+    if (!isOfDelays(each) || each.ready || each.unacked) yield each;
+  }
+}
+
 function argumentsIn(table: object): string {
   return Object.keys(table).length === 0 ? "" : jsonOf(table);
 }
@@ -54,7 +88,7 @@ export async function list(context: Context, kind: string): Promise<number> {
       return tellNone(
         context,
         kind,
-        await output.print(output.sorted(inspector.queues()), QUEUES),
+        await output.print(output.sorted(queuesToShow(connection)), QUEUES),
       );
     case "exchanges": {
       const exchanges = output.sorted(await inspector.exchanges());

@@ -1,5 +1,5 @@
 import { type Connection, NotFoundError, type QueueInfo } from "../mod.ts";
-import { requireListing } from "./list.ts";
+import { isOfDelays, requireListing } from "./list.ts";
 import type { Context } from "./context.ts";
 import { requireTaking, type Taking, takingOf } from "./move_taking.ts";
 import { UsageError } from "./terminal.ts";
@@ -21,9 +21,6 @@ export interface PlanArguments {
   /** The name at the target; `*` is what that of the pattern stands for. */
   readonly to: string | undefined;
 }
-
-/** Queues in which messages of RabbitMQ wait for their time: the broker moves them on. */
-const OF_DELAYS = /^dashi_delayed_/;
 
 /**
  * Finds the queues that are meant, and where the messages of each go.
@@ -78,7 +75,7 @@ async function find(context: Context, name: string): Promise<Found[]> {
   const found: Found[] = [];
   for await (const from of connection.inspect().queues()) {
     const match = pattern.exec(from.name);
-    if (match === null || OF_DELAYS.test(from.name)) continue;
+    if (match === null || isOfDelays(from)) continue;
     if (from.declaration?.exclusive) continue; // it is another connection's alone
     const taking = await takingOf(connection, from);
     if (taking === "never") {

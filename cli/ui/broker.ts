@@ -1,6 +1,7 @@
 import { type Connection, NotFoundError, type QueueInfo } from "../../mod.ts";
 import { adviceFor, lineOf } from "../advice.ts";
 import { lettersIn } from "../dead_letters.ts";
+import { queuesToShow } from "../list.ts";
 import { History, type Past } from "./history.ts";
 
 /** So many times are kept: ten minutes, where a broker is looked at every other second. */
@@ -172,7 +173,7 @@ export class WatchedBroker {
     this.#lists = connection.capabilities.has("inspect");
     const queues: QueueInfo[] = [];
     if (this.#lists) {
-      for await (const each of inspector.queues()) queues.push(each);
+      for await (const each of queuesToShow(connection)) queues.push(each);
     } else {for (const name of this.#opened) {
         const found = await inspector.queue(name).catch(ifGone);
         if (found === undefined) this.#opened.delete(name);

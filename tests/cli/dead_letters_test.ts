@@ -225,6 +225,36 @@ Deno.test("a queue has dead letters if another one names it, or if its name says
   ]);
 });
 
+Deno.test("the queue that delayed messages of RabbitMQ are for has no dead letters for that, nor have those where they wait", () => {
+  const delivery = "dashi_delayed_delivery";
+  const delays = [["dashi_delayed_0", delivery], [
+    "dashi_delayed_1",
+    "dashi_delayed_0",
+  ]]
+    .map(([name = "", exchange]) =>
+      looked(
+        name,
+        new Queue(name, {
+          arguments: { "x-dead-letter-exchange": exchange ?? "" },
+        }),
+      )
+    );
+  const bindings = [[delivery, "orders"], [
+    "dashi_delayed_0",
+    "dashi_delayed_0",
+  ]]
+    .map(([source = "", name = ""]) => ({
+      source,
+      destination: { kind: "queue", name } as const,
+      routingKey: "",
+      arguments: {},
+    }));
+  const queues = [...delays, looked("orders"), looked("orders.failed")];
+  assertEquals([...lettersIn(queues, bindings)], [
+    ["orders.failed", ["orders"]],
+  ]);
+});
+
 /** A queue as it is when one looks in. */
 function looked(name: string, declaration?: Queue): QueueInfo {
   const none = { delayed: 0, unacked: 0, consumers: 0, bytes: 0 };

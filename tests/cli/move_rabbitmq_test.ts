@@ -1,4 +1,4 @@
-/** RabbitMQ as a source, with its management API and without, and the queues that only it has. */
+/** RabbitMQ with its management API and without, and the queues that only it has: as a source, and listed. */
 
 import { assertEquals, assertMatch } from "@std/assert";
 import {
@@ -40,6 +40,10 @@ Deno.test({
       await t.step(
         "it tells of messages that are delayed",
         () => delayed(source, { from }),
+      );
+      await t.step(
+        "list has those queues of delays in which something waits, and dlq list none",
+        () => listed(source, { from, managementUrl }),
       );
     } finally {
       await server.stop();
@@ -147,6 +151,31 @@ async function delayed(source: Connection, from: From): Promise<void> {
   });
   assertEquals([code, rows.at(-1).moved], [0, 1]);
   assertMatch(err, /1 delayed message waits on the source/);
+}
+
+async function listed(source: Connection, from: From): Promise<void> {
+  const queue = new Queue("l.jobs", { deadLetter: "l.dead" });
+  await source.send(queue, "later", { delay: 3_600_000 });
+  await isListed(from, "l.jobs");
+  const names = async (...args: readonly string[]) => {
+    const { code, rows } = await dashiHere(args, from);
+    assertEquals(code, 0);
+    return rows.map(({ name }) => name as string);
+  };
+  // An hour is 111000010000 in binary: it waits where its highest digit is.
+  await until(
+    "the delayed messages are counted",
+    15_000,
+    async () => (await names("list")).includes("dashi_delayed_11"),
+  );
+  const delays = (await names("list"))
+    .filter((each) => each.startsWith("dashi_delayed_"));
+  assertEquals(delays, ["dashi_delayed_11"]);
+  const letters = await names("dlq", "list");
+  assertEquals(
+    letters.filter((each) => /^l\.|^dashi_delayed_/.test(each)),
+    ["l.dead"],
+  );
 }
 
 /** The management API tells of a queue a moment later. */
