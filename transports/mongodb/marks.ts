@@ -9,6 +9,7 @@ import {
 } from "../store/put_once.ts";
 import type { Context } from "./context.ts";
 import { isThereAlready } from "./errors.ts";
+import { Removal } from "./removal.ts";
 
 const LEAVE = "leave the mark of a message";
 
@@ -17,11 +18,12 @@ export class Marks implements MarkTable {
   readonly limits: Limits;
   readonly clock: Clock;
   readonly #context: Context;
-  #opening: Promise<void> | undefined;
+  readonly #removal: Removal;
 
   /** Makes them for one connection. */
   constructor(context: Context) {
     this.#context = context;
+    this.#removal = new Removal(context, context.settings.names.marks);
     this.limits = context.limits;
     this.clock = context.clock;
   }
@@ -39,7 +41,7 @@ export class Marks implements MarkTable {
     options?: CallOptions,
   ): Promise<FoundMark | undefined> {
     const { client, settings: { names } } = this.#context;
-    await this.#open(options);
+    await this.#removal.begin(LEAVE, options);
     const [document] = await this.#context.call(
       LEAVE,
       options,
@@ -94,18 +96,5 @@ export class Marks implements MarkTable {
       options,
       () => client.remove(names.marks, [{ _id: key, revision }]),
     );
-  }
-
-  /** The first mark of a connection makes the index by which the server removes them. */
-  async #open(options?: CallOptions): Promise<void> {
-    const { client, settings: { names } } = this.#context;
-    this.#opening ??= client.ensureIndex(names.marks, { until: 1 }, {
-      expireAfterSeconds: 0,
-    }).catch((error: unknown) => {
-      this.#opening = undefined;
-      throw error;
-    });
-    const opening = this.#opening;
-    await this.#context.call(LEAVE, options, () => opening);
   }
 }

@@ -20,8 +20,8 @@
  * | `maxPoolSize` | `maxPoolSize` | 10 | the maximum number of sockets |
  * | `retryWrites` | `retryWrites` | - | taken, and not heeded: the library publishes again by itself |
  *
- * Capabilities: all but `length-limit`, and without `queued-fanout` where fanout is
- * broadcast. A queue is there if one of ours declared it or consumes from it, if Kombu
+ * Capabilities: all but `exchange-types`, `length-limit`, `streams`, `transaction` and
+ * `wide-priority`, and without `queued-fanout` where fanout is broadcast. A queue is there if one of ours declared it or consumes from it, if Kombu
  * has bound it or lists it, if messages lie in it, or if a message that came by the same
  * connection names it as `replyTo`. Another one of Kombu's leaves no trace while it is
  * empty: declare it, or publish with `mandatory: false`, which puts the message there

@@ -63,7 +63,7 @@ export interface MongodbTransportOptions {
   readonly maxPoolSize?: number | undefined;
 }
 
-/** The collections by their contents: four of Kombu's, and two of ours. */
+/** The collections by their contents: four of Kombu's, and ours. */
 export interface CollectionNames {
   readonly messages: string;
   readonly routing: string;
@@ -75,6 +75,8 @@ export interface CollectionNames {
   readonly owners: string;
   /** The marks of messages that are published once. */
   readonly marks: string;
+  /** When handlers began, for rates over all processes. */
+  readonly rates: string;
 }
 
 /** All that the client needs to dial. */
@@ -176,6 +178,7 @@ export function readMongodbOptions(
     topology: `${messages}.topology`,
     owners: `${messages}.owners`,
     marks: `${messages}.dedupe`,
+    rates: `${messages}.rates`,
   };
   for (const name of Object.values(names)) checkCollectionName(database, name);
   return {

@@ -16,6 +16,7 @@ import type {
   TopologyView,
 } from "../store/store.ts";
 import type { Capability, CloseReason, ServerInfo } from "../transport.ts";
+import type { Rates } from "../rates.ts";
 import { refuseHeardOrder } from "../store/heard_order.ts";
 import { OWNER_TTL } from "../store/leases.ts";
 import { Fanout } from "./fanout.ts";
@@ -31,6 +32,7 @@ import { Owners } from "./owners.ts";
 import type { Fields } from "./port.ts";
 import { Putter } from "./putter.ts";
 import { Quarantine } from "./quarantine.ts";
+import { MongodbRates } from "./rates.ts";
 import { Reserver } from "./reserver.ts";
 import { Settlements } from "./settlements.ts";
 import { MongodbTables } from "./tables.ts";
@@ -64,6 +66,7 @@ export class MongodbStore implements Store {
   /** There if fanout exchanges are not to be routed to queues. */
   readonly broadcasts: BroadcastStore | undefined;
   readonly quarantine: QuarantineStore;
+  readonly rates: Rates;
   readonly inspection: InspectionStore;
   readonly #context: Context;
   readonly #owner: string;
@@ -99,6 +102,7 @@ export class MongodbStore implements Store {
     };
     this.#tables = new MongodbTables(context, owner);
     this.inspection = new MongodbInspection(context, this.#tables);
+    this.rates = new MongodbRates(context);
     this.#lanes = new Lanes(context, this.#tables.view, owner);
     const returns = new LaneReturns(context, this.#lanes);
     this.#claims = new Claims(context, this.#lanes, returns, owner);
