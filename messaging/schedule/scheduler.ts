@@ -32,6 +32,9 @@ import { timingOf } from "./timing.ts";
 import type { When } from "./when.ts";
 import { type Asked, payloadOf } from "./wire.ts";
 
+/** How long an answer is waited for before it is asked again, ms, doubling: the process that took the question may have been killed with it. */
+const ASK_AGAIN = 3000;
+
 /** A table that this connection has a share in, and for whom. */
 interface Share {
   readonly table: ScheduleTable;
@@ -86,18 +89,10 @@ export class Scheduler {
       last: now,
     };
     return await this.#within(options.table, async (share) => {
-      share.table.own.add(name);
+      share.table.give(state);
       const asked: Asked = { type: "define", state };
       const joined = await this.#ask<ScheduleState>(share, asked, call);
-      if (!isSame(joined.definition, definition)) {
-        session.emit({
-          type: "schedule-superseded",
-          name,
-          version,
-          by: joined.version,
-          removed: joined.definition === null,
-        });
-      }
+      share.table.compare(joined);
       return await share.table.describe(joined);
     });
   }
@@ -120,7 +115,7 @@ export class Scheduler {
         { type: "remove", name, version, since },
         call,
       );
-      share.table.own.delete(name);
+      share.table.forget(name);
       return removed;
     });
   }
@@ -175,7 +170,7 @@ export class Scheduler {
     } finally {
       share.calls--;
       if (
-        share.calls === 0 && share.table.own.size === 0 &&
+        share.calls === 0 && !share.table.takesPart &&
         this.#shares.get(name) === share
       ) {
         this.#shares.delete(name);
@@ -192,19 +187,35 @@ export class Scheduler {
     this.#leaving.delete(leaving);
   }
 
-  /** Asks a holder, which may be this process. */
+  /** Asks a holder, which may be this process; to be asked twice is to be asked once. */
   async #ask<A>(
     { table: { queue } }: Share,
     asked: Asked,
     { signal, deadline }: Call,
   ): Promise<A> {
-    const { session } = this.#host;
-    return await this.#host.request<A>(payloadOf(asked), {
-      routingKey: queue.name,
-      declare: [queue],
-      signal,
-      timeout: Math.max(1, deadline - session.clock.now()),
-    });
+    const { session: { clock } } = this.#host;
+    const done = new AbortController();
+    const either = signal === undefined
+      ? done.signal
+      : AbortSignal.any([signal, done.signal]);
+    const { promise, resolve, reject } = Promise.withResolvers<A>();
+    let stop: (() => void) | undefined;
+    const ask = (patience: number) => {
+      this.#host.request<A>(payloadOf(asked), {
+        routingKey: queue.name,
+        declare: [queue],
+        signal: either,
+        timeout: Math.max(1, deadline - clock.now()),
+      }).then(resolve, reject);
+      stop = clock.timer(() => ask(2 * patience), patience);
+    };
+    ask(ASK_AGAIN);
+    try {
+      return await promise;
+    } finally {
+      stop?.();
+      done.abort();
+    }
   }
 
   async #definitionOf<T>(
@@ -239,9 +250,4 @@ export class Scheduler {
       body: encodeBase64(encoded.body),
     };
   }
-}
-
-function isSame(a: Definition | null, b: Definition): boolean {
-  // One has travelled as JSON: what is undefined has not.
-  return JSON.stringify(a) === JSON.stringify(b);
 }

@@ -78,9 +78,24 @@ export class ScheduleTable {
     this.#running = this.#run();
   }
 
-  /** The schedules that were given here. Without any it only asks for a list, and publishes no ticks. */
-  get own(): Set<string> {
-    return this.#tokens.own;
+  /** Whether schedules were given here. Without any it only asks for a list, and publishes no ticks. */
+  get takesPart(): boolean {
+    return this.#tokens.own.size > 0;
+  }
+
+  /** Notes a definition that is given here. */
+  give(state: ScheduleState): void {
+    this.#tokens.own.set(state.name, { state, isTold: false });
+  }
+
+  /** A schedule is no matter of this process any more. */
+  forget(name: string): void {
+    this.#tokens.own.delete(name);
+  }
+
+  /** Tells, once, if the definition that was given here does not hold. */
+  compare(holds: ScheduleState): void {
+    this.#tokens.compare(holds);
   }
 
   /** How many schedules it holds. */
@@ -277,8 +292,9 @@ export class ScheduleTable {
           from: since,
           last: since,
         });
-        return before !== undefined && before.definition !== null &&
-          before.version <= version;
+        // Asked twice, it has removed what it removed.
+        return before !== undefined && before.version <= version &&
+          (before.definition !== null || before.since === since);
       }
     }
   }

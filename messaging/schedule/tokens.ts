@@ -13,6 +13,13 @@ import { timingOf } from "./timing.ts";
 import type { Timing } from "./when.ts";
 import { payloadOf } from "./wire.ts";
 
+/** A definition that was given here. */
+export interface Given {
+  readonly state: ScheduleState;
+  /** Whether it was told that it does not hold. */
+  isTold: boolean;
+}
+
 /** The schedules of a table that are known here, and the tokens of those that are held. */
 export class Tokens {
   readonly #host: ScheduleHost;
@@ -25,7 +32,7 @@ export class Tokens {
   /** The name that this process signs its tokens with. */
   readonly me: string = crypto.randomUUID();
   /** The schedules that were given here. */
-  readonly own: Set<string> = new Set<string>();
+  readonly own: Map<string, Given> = new Map<string, Given>();
 
   /** Makes one that knows nothing. */
   constructor(host: ScheduleHost, queue: string) {
@@ -56,6 +63,24 @@ export class Tokens {
     return joined;
   }
 
+  /** Tells, once, if the definition that was given here does not hold. */
+  compare({ name, version, definition }: ScheduleState): void {
+    const given = this.own.get(name);
+    if (given === undefined || given.isTold) return;
+    // One has travelled as JSON: what is undefined has not.
+    const [holds, own] = [definition, given.state.definition]
+      .map((each) => JSON.stringify(each));
+    if (holds === own) return;
+    given.isTold = true;
+    this.#host.session.emit({
+      type: "schedule-superseded",
+      name,
+      version: given.state.version,
+      by: version,
+      removed: definition === null,
+    });
+  }
+
   /**
    * Its ticks are done with up to a moment, be it an earlier one.
    *
@@ -76,7 +101,13 @@ export class Tokens {
 
   /** Holds a token. */
   hold(message: Message<unknown>, state: ScheduleState): Holding {
-    const holding = this.#holdingOf(this.learn(state).name);
+    const joined = this.learn(state);
+    // The token of a process that was killed comes after the answers that were given without it.
+    const given = this.own.get(joined.name)?.state;
+    if (given !== undefined && joined.version > given.version) {
+      this.compare(joined);
+    }
+    const holding = this.#holdingOf(joined.name);
     holding.add(message, () => this.letGo(holding));
     return holding;
   }
@@ -107,7 +138,7 @@ export class Tokens {
 
   /** Puts what was given here once more: what is there already is joined with it. */
   async putOwn(): Promise<void> {
-    for (const name of this.own) {
+    for (const name of this.own.keys()) {
       const state = this.#known.get(name);
       if (state !== undefined) await this.#put(state);
     }

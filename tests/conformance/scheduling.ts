@@ -216,6 +216,32 @@ export const SCHEDULING: readonly ConformanceCase[] = [
     },
   ),
   onStage(
+    "schedule() is answered where the process that took its question answers nothing any more",
+    async ({ connection, ...stage }, harness) => {
+      const table = `t-${crypto.randomUUID()}`;
+      const tokens = stage.queue({}, `dashi.schedules.${table}`);
+      const queue = stage.queue();
+      const lost = open(harness);
+      const never = Promise.withResolvers<void>();
+      // One message is all that it takes, and keeps.
+      const consumer = lost.consumer(tokens, { prefetch: 1 });
+      const running = consumer.run(() => never.promise);
+      await until(() => consumer.health().ready, "a consumer");
+      const every = longInterval(Date.now());
+      const options = { table, queue };
+      const info = await connection.schedule("job", { every }, options);
+      assert.deepEqual([info.name, info.when], ["job", { every }]);
+      await lost.close({ drainTimeout: 1 });
+      never.resolve();
+      await arrives(running, "the end of the run");
+      // The question that it gave back is answered, too, and changes nothing.
+      const list = await connection.schedules({ table });
+      assert.deepEqual(list.map(({ name }) => name), ["job"]);
+      assert.equal(await connection.unschedule("job", { table }), true);
+      assert.deepEqual(await connection.schedules({ table }), []);
+    },
+  ),
+  onStage(
     "a tick of a schedule that cannot be published is told, counted, and tried again",
     async ({ connection, ...stage }, harness) => {
       const table = tableOf({ connection, ...stage });
