@@ -8,6 +8,9 @@ const PAIRS = [
   ["CouchDB", "Redis"],
   ["beanstalkd", "Redis"],
   ["memory", "CouchDB"],
+  ["PostgreSQL", "SQLite"],
+  ["SQLite", "NATS"],
+  ["NATS", "PostgreSQL"],
   ["Redis", "Redis Cluster"],
   ["Redis Cluster", "Redis"],
 ] as const;

@@ -6,6 +6,9 @@ const PAIRS = [
   ["Redis", "RabbitMQ"],
   ["RabbitMQ", "Redis"],
   ["Redis", "Redis Cluster"],
+  ["MongoDB", "PostgreSQL"],
+  ["PostgreSQL", "SQLite"],
+  ["SQLite", "MongoDB"],
 ] as const;
 
 for (const [a, b] of PAIRS) {

@@ -10,6 +10,10 @@ const PAIRS = [
   ["MongoDB", "SQS"],
   ["CouchDB", "beanstalkd"],
   ["beanstalkd", "memory"],
+  ["memory", "CouchDB"],
+  ["PostgreSQL", "SQLite"],
+  ["SQLite", "NATS"],
+  ["NATS", "PostgreSQL"],
   ["Redis", "Redis Cluster"],
   ["Redis Cluster", "Redis"],
 ] as const;

@@ -36,7 +36,18 @@ async function forget(connection: Connection, name: string): Promise<void> {
   }
 }
 
-for (const broker of ["Redis", "Redis Cluster", "MongoDB", "RabbitMQ"]) {
+for (
+  const broker of [
+    "Redis",
+    "Redis Cluster",
+    "MongoDB",
+    "RabbitMQ",
+    "CouchDB",
+    "PostgreSQL",
+    "SQLite",
+    "NATS",
+  ]
+) {
   const url = BROKERS[broker];
   Deno.test({
     name: `dashi move declares on ${broker} what leads to its queues${

@@ -12,6 +12,9 @@ export const BROKERS: Readonly<Record<string, string | undefined>> = {
   SQS: Deno.env.get("DASHI_TEST_SQS_URL"),
   beanstalkd: Deno.env.get("DASHI_TEST_BEANSTALK_URL"),
   CouchDB: Deno.env.get("DASHI_TEST_COUCHDB_URL"),
+  PostgreSQL: Deno.env.get("DASHI_TEST_POSTGRES_URL"),
+  SQLite: `sqlite:${Deno.makeTempDirSync()}/moved.db`,
+  NATS: Deno.env.get("DASHI_TEST_NATS_URL"),
   memory: "memory://",
 };
 
