@@ -71,6 +71,9 @@ export type AskDepths = () => Promise<
   readonly { readonly attributes: Attributes; readonly depth: number }[]
 >;
 
+/** The operations of so many peers are known at once. */
+const MOST = 1000;
+
 /** The instruments of one meter provider, shared by all that is told to it. */
 export class Meters {
   readonly #meter: Meter;
@@ -143,14 +146,17 @@ export class Meters {
   }
 
   /** Returns the names of what is done at a server. */
-  operations({ transport, hostname, port, name }: Server): Operations {
+  operations(to: Server): Operations {
+    const { transport, hostname, port, peer, name } = to;
     const server = `${transport}\n${hostname}\n${port}`;
-    const key = `${server}\n${name ?? ""}`;
+    const key = `${server}\n${name ?? ""}\n${peer?.address}\n${peer?.port}`;
     const known = this.#operations.get(key);
     if (known !== undefined) return known;
     let shared = this.#shared.get(server);
     if (shared === undefined) this.#shared.set(server, shared = new Map());
-    const made = new Operations({ transport, hostname, port, name }, shared);
+    const made = new Operations(to, shared);
+    // A name may stand for ever other addresses.
+    if (this.#operations.size >= MOST) this.#operations.clear();
     this.#operations.set(key, made);
     return made;
   }

@@ -1,3 +1,4 @@
+import type { ConnectionInfo } from "../messaging/mod.ts";
 import type { Attributes } from "./api_client.ts";
 
 /** The kinds of operations, as the conventions have them. */
@@ -16,6 +17,8 @@ export interface Server {
   readonly hostname: string | undefined;
   /** The port. */
   readonly port: number | undefined;
+  /** Who is at the other end of its socket, where that is known. */
+  readonly peer: ConnectionInfo["peer"];
   /** The name of the connection, if it has one. */
   readonly name: string | undefined;
 }
@@ -58,8 +61,8 @@ const MOST = 10_000;
 export class Operations {
   readonly #system: string;
   readonly #server: Attributes;
-  /** Of spans alone: names may be many. */
-  readonly #client: string | undefined;
+  /** Of spans alone: these may be many. */
+  readonly #ofSpans: Attributes;
   readonly #known = new Map<string, Known>();
   /** The last one of each name. */
   readonly #last = new Map<string, Known>();
@@ -67,16 +70,20 @@ export class Operations {
 
   /** Makes those of a connection to one server; `metrics` are shared by all that are to it. */
   constructor(
-    { transport, hostname, port, name }: Server,
+    { transport, hostname, port, peer, name }: Server,
     metrics: Map<string, Attributes>,
   ) {
     this.#metrics = metrics;
-    this.#client = name;
     this.#system = SYSTEMS[transport] ?? transport;
     this.#server = transport === "memory" || hostname === undefined ? {} : {
       "server.address": hostname,
       ...(port === undefined ? {} : { "server.port": port }),
     };
+    this.#ofSpans = withoutHoles({
+      "messaging.client.id": name,
+      "network.peer.address": peer?.address,
+      "network.peer.port": peer?.port,
+    });
   }
 
   /** Returns the attributes of metrics that concern a queue, or with no name the connection. */
@@ -162,7 +169,7 @@ export class Operations {
       spanName: isAnonymous || entity === "" ? name : `${name} ${entity}`,
       span: withoutHoles({
         ...common,
-        "messaging.client.id": this.#client,
+        ...this.#ofSpans,
         "messaging.destination.name": full,
         "messaging.destination.template": isAnonymous || full === entity
           ? undefined

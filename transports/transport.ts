@@ -56,6 +56,7 @@ import type { Capability, DelayedMessages, Inspection } from "./capability.ts";
 import type { Parked, ParkOptions } from "./parking.ts";
 import type { OutboxRows } from "./outbox.ts";
 import type { Rates } from "./rates.ts";
+import type { Peer } from "./peer.ts";
 import type { ServerInfo } from "./server_info.ts";
 import type { TransportEvent } from "./transport_event.ts";
 
@@ -84,6 +85,7 @@ export type { TlsOptions } from "../model/tls_options.ts";
 export type * from "../url/broker_url.ts";
 export type * from "./capability.ts";
 export type * from "./parking.ts";
+export type { Peer } from "./peer.ts";
 export type * from "./server_info.ts";
 export type * from "./transport_event.ts";
 export * from "../model/errors.ts";
@@ -175,6 +177,8 @@ export interface TransportConnection extends AsyncDisposable {
   readonly inspection?: Inspection | undefined;
   /** Asks the server what it is; `undefined` where it tells nothing. */
   serverInfo?(options?: CallOptions): Promise<ServerInfo | undefined>;
+  /** Tells who is at the other end of its socket; `undefined` where it has none, or has several. */
+  peer?(): Peer | undefined;
   /** Ends it at once and without a word to the broker, which does not answer. */
   destroy?(): void;
   /** The client underneath, for `connection.native`; `undefined` if there is none to hand out. */

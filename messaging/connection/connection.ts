@@ -627,7 +627,12 @@ export class Connection implements AsyncDisposable {
 
   /** The address of the connection, with all defaults filled in; no password. */
   info(): ConnectionInfo {
-    return infoOf(this.#session.endpoint, this.#endpoints, this.#options.name);
+    return infoOf(
+      this.#session.endpoint,
+      this.#endpoints,
+      this.#options.name,
+      this.#session.open?.connection.peer?.(),
+    );
   }
 
   /** As `asUri`. */

@@ -1,3 +1,4 @@
+import type { Peer } from "../../transports/transport.ts";
 import { type Endpoint, formatEndpoint } from "./endpoint.ts";
 import { type KnownOptions, optionsOf } from "../known_options.ts";
 
@@ -30,6 +31,8 @@ export interface ConnectionInfo {
   readonly hostname: string | undefined;
   /** The port. */
   readonly port: number | undefined;
+  /** Who is at the other end of its socket, while it is connected by one; the transport may not know. */
+  readonly peer: Peer | undefined;
   /** The user's name. */
   readonly username: string | undefined;
   /** The virtual host. */
@@ -52,12 +55,14 @@ export interface ConnectionInfo {
  * @param endpoint The endpoint in use, or to be tried next.
  * @param all All its endpoints.
  * @param name Its name.
+ * @param peer Who is at the other end of its socket.
  * @returns All defaults filled in; no password.
  */
 export function infoOf(
   endpoint: Endpoint,
   all: readonly Endpoint[],
   name: string | undefined,
+  peer: Peer | undefined,
 ): ConnectionInfo {
   const { url, transport, tls } = endpoint;
   return {
@@ -65,6 +70,7 @@ export function infoOf(
     transport,
     hostname: url.hostname,
     port: url.port,
+    peer,
     username: url.username,
     virtualHost: url.virtualHost,
     tls: tls !== undefined && tls !== false,

@@ -4,7 +4,13 @@ import type { Message } from "../../mod.ts";
 import type { ConformanceCase } from "./case.ts";
 import { type Stage, take } from "./stage.ts";
 import { arrives } from "./support.ts";
-import { commonOf, type Golden, rabbitOf, traced } from "./tracing_stage.ts";
+import {
+  commonOf,
+  type Golden,
+  peerOf,
+  rabbitOf,
+  traced,
+} from "./tracing_stage.ts";
 
 /** Handlers are called again at once, and the last failure is a dead letter. */
 const FOUR = { attempts: 4, backoff: 0 };
@@ -41,6 +47,7 @@ function expected(
     ...more,
     attributes: {
       ...commonOf(info),
+      ...peerOf(info),
       ...rabbitOf(info, "order.paid"),
       ...destination,
       "messaging.operation.name": operation,
@@ -152,6 +159,7 @@ export const TRACING: readonly ConformanceCase[] = [
         links: [],
         attributes: {
           ...commonOf(info),
+          ...peerOf(info),
           "messaging.destination.name": queue.name,
           "messaging.operation.name": "get",
           "messaging.operation.type": "receive",

@@ -199,6 +199,19 @@ export function commonOf(
 }
 
 /**
+ * Says what each span of a connection has, and no metric.
+ *
+ * @param info The connection.
+ * @returns The attributes.
+ */
+export function peerOf({ peer }: ConnectionInfo): Attributes {
+  return peer === undefined ? {} : {
+    "network.peer.address": peer.address,
+    "network.peer.port": peer.port,
+  };
+}
+
+/**
  * Says what RabbitMQ's spans have beside others.
  *
  * @param info The connection.

@@ -24,6 +24,8 @@ export const ATTRIBUTES: Readonly<Record<string, ValueType>> = {
   "messaging.rabbitmq.destination.routing_key": "stringValue",
   "messaging.rabbitmq.message.delivery_tag": "intValue",
   "messaging.system": "stringValue",
+  "network.peer.address": "stringValue",
+  "network.peer.port": "intValue",
   "server.address": "stringValue",
   "server.port": "intValue",
 };

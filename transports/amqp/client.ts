@@ -18,6 +18,7 @@ import type {
 } from "../amqp_protocol/port.ts";
 import { Server } from "../amqp_protocol/server.ts";
 import { nodeTlsOptions } from "../../model/tls_options.ts";
+import { type Peer, peerOf } from "../peer.ts";
 import { Corking } from "./corking.ts";
 import { encodeFields, type RawValue } from "./fields.ts";
 import { loadOnce } from "./load_client.ts";
@@ -102,6 +103,10 @@ class Client implements AmqpClient {
 
   get server(): Server {
     return new Server(this.#model.connection.serverProperties);
+  }
+
+  peer(): Peer | undefined {
+    return peerOf(this.#stream);
   }
 
   get native(): ChannelModel {

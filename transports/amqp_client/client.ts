@@ -21,6 +21,7 @@ import type {
   RawMessage,
 } from "../amqp_protocol/port.ts";
 import { Server } from "../amqp_protocol/server.ts";
+import type { Peer } from "../peer.ts";
 import { ClientChannel } from "./channel.ts";
 import { FrameSplitter } from "./frame_splitter.ts";
 import { FrameWriter } from "./frame_writer.ts";
@@ -79,6 +80,8 @@ class Link extends AMQPBaseClient implements AmqpClient {
   /** Why it has ended. */
   #ended: Error | undefined;
   server = new Server({});
+  readonly native: AMQPBaseClient = this;
+  readonly peer = (): Peer | undefined => this.#wire?.peer?.();
   #flushing = false;
 
   constructor(
@@ -160,10 +163,6 @@ class Link extends AMQPBaseClient implements AmqpClient {
     this.channels[id] = incoming;
     await incoming.channel.open();
     return incoming.channel;
-  }
-
-  get native(): AMQPBaseClient {
-    return this;
   }
 
   beat(): void {

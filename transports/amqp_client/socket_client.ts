@@ -3,6 +3,7 @@ import { connect as connectTls } from "node:tls";
 import { nodeTlsOptions } from "../../model/tls_options.ts";
 import { endMark } from "../amqp_protocol/port.ts";
 import { cutSocket } from "../cut_socket.ts";
+import { peerOf } from "../peer.ts";
 import type { ClientDialOptions } from "./options.ts";
 import type { Wire, WireEvents } from "./wire.ts";
 
@@ -32,6 +33,7 @@ export function openSocket(
       void socket.write(bytes, done && ((error) => done(error ?? undefined))),
     left: (done, mark = endMark(tls !== undefined)) =>
       void socket.write(mark, (error) => done(error ?? undefined)),
+    peer: () => peerOf(socket),
     end: () => socket.destroySoon(),
     destroy: () => cutSocket(socket),
   };

@@ -1,3 +1,5 @@
+import type { Peer } from "../peer.ts";
+
 /** A way to the broker that carries bytes. */
 export interface Wire {
   /** Sends bytes, in order; calls back, always, when they have left the process. */
@@ -7,6 +9,8 @@ export interface Wire {
    * written behind it: something that means nothing to the other side. @default {AMQP's}
    */
   left(done: (error?: unknown) => void, mark?: Uint8Array): void;
+  /** Tells who is at its other end, where it is a socket. */
+  peer?(): Peer | undefined;
   /** Ends it when earlier bytes have left. */
   end(): void;
   /** Ends it now. */

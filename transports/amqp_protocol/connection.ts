@@ -14,6 +14,7 @@ import type {
   TransportConnection,
 } from "../transport.ts";
 import { connectionClosed, notAnswered } from "../connection_errors.ts";
+import type { Peer } from "../peer.ts";
 import { DIRECT_REPLY_TO } from "./direct_reply.ts";
 import { Copies } from "./copies.ts";
 import { Delays } from "./delays.ts";
@@ -210,6 +211,10 @@ export class AmqpConnection implements TransportConnection {
     const { product, version } = this.#server;
     const time = await this.inspection?.time(options);
     return { product, version, time, timeStep: 1000 };
+  }
+
+  peer(): Peer | undefined {
+    return this.#sockets[0]?.peer;
   }
 
   native(): unknown {

@@ -8,6 +8,7 @@ import type { ExchangeDeclaration } from "../../model/exchange.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { QueueDeclaration, QueueStatus } from "../../model/queue.ts";
+import type { Peer } from "../peer.ts";
 import type { Failure } from "./failure.ts";
 import type { DialOptions } from "./options.ts";
 import type { Server } from "./server.ts";
@@ -93,6 +94,8 @@ export interface AmqpClient {
   beat?(): void;
   /** Closes the connection, and waits for `connection.close-ok`. */
   close(): Promise<void>;
+  /** Tells who is at the other end of its socket, where it is one of TCP. */
+  peer(): Peer | undefined;
   /** The package's own connection. */
   readonly native: unknown;
   /** Cuts the socket: the broker does not answer. */

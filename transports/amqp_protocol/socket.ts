@@ -7,6 +7,7 @@ import {
   TransportError,
 } from "../../model/errors.ts";
 import { connectionLost, notAnswered } from "../connection_errors.ts";
+import type { Peer } from "../peer.ts";
 import { AmqpChannel } from "./channel.ts";
 import { CheckedChannel } from "./checked.ts";
 import type { ChannelContext } from "./context.ts";
@@ -194,6 +195,11 @@ export class Socket {
   /** The client's own connection, while it is open. */
   get native(): unknown {
     return this.#client?.native;
+  }
+
+  /** Who is at its other end. */
+  get peer(): Peer | undefined {
+    return this.#client?.peer();
   }
 
   /** What the broker has said of itself. */

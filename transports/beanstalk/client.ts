@@ -8,6 +8,7 @@ import {
 } from "../../model/response_limit.ts";
 import { Ring } from "../../async/ring.ts";
 import { cutSocket } from "../cut_socket.ts";
+import { type Peer, peerOf } from "../peer.ts";
 
 /** The server's reply to one command. */
 export interface Reply {
@@ -170,6 +171,11 @@ export class BeanstalkClient {
     this.#hungUp = true;
     this.#since = this.#clock.now();
     this.#socket.end();
+  }
+
+  /** Tells who is at its other end. */
+  get peer(): Peer | undefined {
+    return peerOf(this.#socket);
   }
 
   /** Cuts the socket; pending replies reject with `error`. */

@@ -9,6 +9,7 @@ import {
   lostBefore,
   notAnswered,
 } from "../connection_errors.ts";
+import type { Peer } from "../peer.ts";
 import type { Lifeline } from "../store/lifeline.ts";
 import { BeanstalkClient, type Reply } from "./client.ts";
 import type { BeanstalkSettings } from "./options.ts";
@@ -120,6 +121,11 @@ export class Link {
       throw lifeline.endError(action, lifeline.reason);
     }
     return new Link(client, context);
+  }
+
+  /** Who is at the other end of its socket. */
+  get peer(): Peer | undefined {
+    return this.#client.peer;
   }
 
   /** Whether nothing more can be sent on it. */

@@ -15,6 +15,7 @@ import type {
   StoreLimits,
   TopologyStore,
 } from "../store/store.ts";
+import type { Peer } from "../peer.ts";
 import type { Lifeline } from "../store/lifeline.ts";
 import { LocalTopology } from "../store/local_topology.ts";
 import type { Capability, CloseReason, ServerInfo } from "../transport.ts";
@@ -305,6 +306,10 @@ export class BeanstalkStore implements Store {
         const { deadline } = options ?? {};
         return this.#jobs.settle(reservations, command, { deadline, action });
       });
+  }
+
+  peer(): Peer | undefined {
+    return this.#link.peer;
   }
 
   /** It tells no time. */

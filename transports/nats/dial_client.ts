@@ -13,6 +13,7 @@ import {
   nodeTlsOptions,
   type TlsOptions,
 } from "../../model/tls_options.ts";
+import { type Peer, peerOf } from "../peer.ts";
 
 /** How to connect. */
 export interface DialSettings {
@@ -69,6 +70,11 @@ function handshake(tls: TlsOptions): object {
 /** Ends a connection at once: the client hangs up politely alone, which waits for a server that reads nothing. */
 export function cut(connection: object): void {
   socketIn(Object(Object(connection).protocol).transport)?.destroy();
+}
+
+/** Tells who is at the other end of a connection's socket. */
+export function peerIn(connection: object): Peer | undefined {
+  return peerOf(socketIn(Object(Object(connection).protocol).transport));
 }
 
 /** Beside the options of a connection, which the client hands on. */

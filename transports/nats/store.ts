@@ -4,6 +4,7 @@ import type { TopologyChange } from "../../virtual/topology.ts";
 import { Database } from "../records/database.ts";
 import { Declarations } from "../records/declarations.ts";
 import { Tables } from "../records/tables.ts";
+import type { Peer } from "../peer.ts";
 import { putOnce } from "../store/put_once.ts";
 import {
   type InspectionStore,
@@ -27,6 +28,7 @@ import {
 import type { Capability, CloseReason, ServerInfo } from "../transport.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import type { NatsContext } from "./context.ts";
+import { peerIn } from "./dial_client.ts";
 import { isFull, translate } from "./errors.ts";
 import { Expiry } from "./expiry.ts";
 import { Contents } from "./inspection.ts";
@@ -339,6 +341,10 @@ export class NatsStore implements Store {
       async () => void await this.#bucket.open(),
     );
     return { product: "NATS", version: client.version, time: client.now() };
+  }
+
+  peer(): Peer | undefined {
+    return peerIn(this.#context.client.native);
   }
 
   native(): unknown {

@@ -2,6 +2,7 @@ import { Client, type ClientConfig, types } from "pg";
 import { nodeTlsOptions, type TlsOptions } from "../../model/tls_options.ts";
 import type { Row, Value } from "../sql/port.ts";
 import { type CutSocket, cutSocket } from "../cut_socket.ts";
+import { type Peer, peerOf } from "../peer.ts";
 
 /** All that a connection needs. */
 export interface Dial {
@@ -47,6 +48,8 @@ export interface PostgresClient {
   readonly id: number;
   /** Whether a pooler stands between: each transaction may have another session of the server. */
   readonly isPooled: boolean;
+  /** Tells who is at the other end of its socket. */
+  peer(): Peer | undefined;
   readonly native: unknown;
   /** Ends it. */
   close(): Promise<void>;
@@ -157,6 +160,7 @@ export async function dial(
   };
   return {
     native,
+    peer: () => peerOf(socketOf(native)),
     id,
     isPooled,
     async exec(sql) {
@@ -210,8 +214,12 @@ function prepareSession(id: number): string {
 
 /** Closes its socket. */
 function cut(native: Client): void {
+  cutSocket(socketOf(native));
+}
+
+function socketOf(native: Client): CutSocket {
   const { connection } = native as unknown as {
     readonly connection: { readonly stream: CutSocket };
   };
-  cutSocket(connection.stream);
+  return connection.stream;
 }

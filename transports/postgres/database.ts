@@ -2,6 +2,7 @@ import type { Clock } from "../../async/clock.ts";
 import { MessagingError } from "../../model/errors.ts";
 import { Line } from "../../async/line.ts";
 import { connectionClosed } from "../connection_errors.ts";
+import type { Peer } from "../peer.ts";
 import { askOf } from "../../model/ask.ts";
 import type { SqlTransaction } from "../../model/transaction.ts";
 import type {
@@ -180,6 +181,10 @@ export class PostgresDatabase implements Sql {
 
   listen(callback: (happening: Happening) => void): () => void {
     return this.#listeners.add(callback);
+  }
+
+  peer(): Peer | undefined {
+    return this.#client.peer();
   }
 
   native(): unknown {

@@ -12,6 +12,7 @@ import {
 } from "../../model/errors.ts";
 import type { CloseReason } from "../transport.ts";
 import { connectionClosed, notAnswered } from "../connection_errors.ts";
+import { type Peer, peerOf } from "../peer.ts";
 import { guardAnswers } from "./answers_client.ts";
 import { type Arrivals, listenTo } from "./arrivals.ts";
 import { type Dial, redisOptions } from "./dial.ts";
@@ -249,6 +250,11 @@ export class RedisClient implements AsyncDisposable {
   /** Sets the handlers of pushed messages. */
   listen(arrivals: Arrivals): void {
     listenTo(this.#redis, arrivals, () => this.#heartbeat.hear());
+  }
+
+  /** Who is at the other end of its socket. */
+  get peer(): Peer | undefined {
+    return peerOf(this.#redis.stream);
   }
 
   /** ioredis' own client. */

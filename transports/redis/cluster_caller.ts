@@ -52,6 +52,11 @@ export class ClusterCaller implements Caller {
     return this.#cluster.rings;
   }
 
+  /** There are several. */
+  get peer(): undefined {
+    return undefined;
+  }
+
   /** The client of one node. */
   get native(): RedisClient["native"] {
     return this.#cluster.native;

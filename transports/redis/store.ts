@@ -21,6 +21,7 @@ import type {
 } from "../transport.ts";
 import { refuseHeardOrder } from "../store/heard_order.ts";
 import { OWNER_TTL } from "../store/leases.ts";
+import type { Peer } from "../peer.ts";
 import type { Rates } from "../rates.ts";
 import type { Caller } from "./client.ts";
 import { decode } from "./reply.ts";
@@ -326,6 +327,10 @@ export class RedisStore implements Store {
 
   serverInfo(options?: CallOptions): Promise<ServerInfo> {
     return askServer(this.#context.commands, options);
+  }
+
+  peer(): Peer | undefined {
+    return this.#context.commands.peer;
   }
 
   native(): unknown {

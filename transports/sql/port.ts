@@ -1,5 +1,6 @@
 import type { SqlTransaction } from "../../model/transaction.ts";
 import type { OutboxRow } from "../outbox.ts";
+import type { Peer } from "../peer.ts";
 
 /** A value of a column. */
 export type Value = string | number | Uint8Array | null;
@@ -174,6 +175,8 @@ export interface Sql extends AsyncDisposable {
    * @returns A function that ends it.
    */
   listen(callback: (happening: Happening) => void): () => void;
+  /** Tells who is at the other end of its socket, where it has one. */
+  peer?(): Peer | undefined;
   /** The client underneath. */
   native(): unknown;
   /** Ends it at once, without a word to the server. */

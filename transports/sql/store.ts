@@ -3,6 +3,7 @@ import { ConnectionError, MessagingError } from "../../model/errors.ts";
 import type { Rate } from "../../async/windows.ts";
 import { notAnswered } from "../connection_errors.ts";
 import type { OutboxRows } from "../outbox.ts";
+import type { Peer } from "../peer.ts";
 import type { Rates } from "../rates.ts";
 import { OWNER_TTL } from "../store/leases.ts";
 import { Lifeline } from "../store/lifeline.ts";
@@ -341,6 +342,10 @@ export class SqlStore implements Store {
     this.#lifeline.end();
     if (this.#sql.destroy !== undefined) this.#sql.destroy();
     else void this.#sql[Symbol.asyncDispose]();
+  }
+
+  peer(): Peer | undefined {
+    return this.#sql.peer?.();
   }
 
   native(): unknown {

@@ -19,6 +19,7 @@ import {
 } from "../connection_errors.ts";
 import type { Inspection } from "../inspection.ts";
 import type { OutboxRows } from "../outbox.ts";
+import type { Peer } from "../peer.ts";
 import type { Rates } from "../rates.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import { StoreChannel } from "./channel.ts";
@@ -252,6 +253,10 @@ class StoreConnection implements TransportConnection {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#closing ??= this.#close();
+  }
+
+  peer(): Peer | undefined {
+    return this.#store.peer?.();
   }
 
   async serverInfo(options?: CallOptions): Promise<ServerInfo | undefined> {

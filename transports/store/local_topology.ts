@@ -142,6 +142,7 @@ export function withTopology(store: Store): StoreWithTopology {
     transactions: store.transactions,
     outbox: store.outbox,
     serverInfo: async (options) => await store.serverInfo?.(options),
+    peer: () => store.peer?.(),
     native: () => store.native?.(),
     destroy: () => store.destroy?.(),
     [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),

@@ -13,6 +13,7 @@ import type { OutboxRows } from "../outbox.ts";
 import type { Rates } from "../rates.ts";
 import type { DelayedMessages } from "../delayed.ts";
 import type { QueueCounts } from "../inspection.ts";
+import type { Peer } from "../peer.ts";
 import type { ServerInfo } from "../server_info.ts";
 import type { Capability, CloseReason } from "../transport.ts";
 
@@ -66,6 +67,8 @@ export interface Store extends AsyncDisposable {
   readonly outbox?: OutboxRows | undefined;
   /** Asks the server what it is; `undefined` where it tells nothing. */
   serverInfo?(options?: CallOptions): Promise<ServerInfo | undefined>;
+  /** Tells who is at the other end of its socket; `undefined` where it has none, or has several. */
+  peer?(): Peer | undefined;
   /** The client underneath, for `connection.native`. */
   native?(): unknown;
   /**

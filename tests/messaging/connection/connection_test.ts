@@ -110,6 +110,7 @@ Deno.test("info() has everything before anything is loaded", () => {
     name: undefined,
     transport: "amqp",
     hostname: "h",
+    peer: undefined,
     port: 5671,
     username: "u",
     virtualHost: "/",
