@@ -50,7 +50,10 @@ export function judge(asked: Asked, gate: Gate): Verdict {
   if (method === "GET" && path === "/" && query.has("token")) {
     return isEqual(query.get("token") ?? "", gate.token)
       ? { kind: "login" }
-      : refused(401, "The token of this link is another one's.");
+      : refused(
+        401,
+        "This link is of another start of dashi ui: open the one that it printed last.",
+      );
   }
   const origin = asked.header("origin");
   if (

@@ -261,9 +261,9 @@ export class Panel {
       `${plural(moved, "message")} redriven.${
         kept === 0
           ? ""
-          : ` ${
+          : ` Kept: ${
             count(kept)
-          } stay: they name no queue, or theirs is gone. Give a queue to put them in.`
+          }, for the queue is not named, or gone. Give a queue to put them in.`
       }`,
     );
     await this.look();
@@ -312,8 +312,8 @@ export class Panel {
     if (limit === undefined) {
       const isSure = await question({
         title: "Redrive all of them?",
-        text: `${count(ready)} dead letters go back to ${
-          to || "the queues that they came from"
+        text: `${plural(Number(ready), "dead letter")}: each goes back to ${
+          to || "the queue that it came from"
         }, with new attempts.`,
         yes: "Redrive",
       });
