@@ -1,5 +1,6 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Clock } from "../../async/clock.ts";
+import { Limits } from "../../async/limits.ts";
 import {
   type Caller,
   type RunOptions,
@@ -42,6 +43,8 @@ export class Context {
   readonly layout: Layout;
   readonly mirror: Mirror;
   readonly clock: Clock;
+  /** Watches the limits of all calls. */
+  readonly limits: Limits;
   /** The prefix of this connection's fields in the hash of unacked messages. */
   readonly fields: string;
   /** The owner that this connection is. */
@@ -68,6 +71,7 @@ export class Context {
     this.mirror = mirror;
     this.layout = settings.layout;
     this.clock = settings.clock;
+    this.limits = new Limits(settings.clock);
     this.#time = new ServerClock(settings.clock);
     this.owner = settings.owner;
     this.#replicas = settings.replicas;

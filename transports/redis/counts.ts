@@ -1,5 +1,4 @@
 import { Batcher } from "../../async/batcher.ts";
-import { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { notAnswered } from "../connection_errors.ts";
 import type { Context } from "./context.ts";
@@ -11,14 +10,12 @@ const AT_ONCE = 50;
 
 /** Counts the ready messages of queues: those that are asked for in one turn in one script. */
 export class Counts {
-  readonly #limits: Limits;
   readonly #batcher: Batcher<string, number>;
 
   /** Makes one for a connection. */
   constructor(context: Context) {
-    this.#limits = new Limits(context.clock);
     this.#batcher = new Batcher({
-      limits: this.#limits,
+      limits: context.limits,
       count: AT_ONCE,
       atOnce: Infinity,
       actionOf,
@@ -41,11 +38,6 @@ export class Counts {
   /** Counts the ready messages of a queue in the server. */
   of(queue: string, options?: CallOptions): Promise<number> {
     return this.#batcher.add(queue, options);
-  }
-
-  /** Ends with its connection: who still waits is told why. */
-  close(error: Error): void {
-    this.#limits.end(() => error);
   }
 }
 

@@ -1,4 +1,3 @@
-import { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import type { QueueSearch } from "../store/store.ts";
 import { notAnswered } from "../connection_errors.ts";
@@ -22,14 +21,12 @@ type Bound = ReadonlySet<string> | undefined;
  */
 export class ForeignQueues {
   readonly #context: Context;
-  readonly #limits: Limits;
   #listing: Promise<Bound> | undefined;
   #next: Promise<Bound> | undefined;
 
   /** Makes one that has looked for nothing. */
   constructor(context: Context) {
     this.#context = context;
-    this.#limits = new Limits(context.clock);
   }
 
   /** Looks for a queue in what the server has now; if it is there, the mirror has it from then on. */
@@ -43,7 +40,7 @@ export class ForeignQueues {
     if (await this.#hasMessages(queue, options)) return FOUND;
     // Kombu binds and takes nothing there: all the keys of a node need not be looked through.
     if (this.#context.isSharded) return { isThere: false, names: [] };
-    const bound = await this.#limits.wait(
+    const bound = await this.#context.limits.wait(
       this.#listAnew(),
       options,
       () => notAnswered(ACTION, "not-sent"),
@@ -53,11 +50,6 @@ export class ForeignQueues {
       await this.#isUnacked(queue, options)
     ) return FOUND;
     return { isThere: false, names: bound };
-  }
-
-  /** The connection has ended: nobody waits any more. */
-  close(error: Error): void {
-    this.#limits.end(() => error);
   }
 
   async #hasMessages(queue: string, options?: CallOptions): Promise<boolean> {

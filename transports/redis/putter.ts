@@ -1,5 +1,4 @@
 import { Batcher } from "../../async/batcher.ts";
-import { Limits } from "../../async/limits.ts";
 import { asError } from "../../model/error_text.ts";
 import { PreconditionFailedError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
@@ -34,7 +33,6 @@ const HEAD_SIZE = 400;
 /** Puts messages: those of one turn of the event loop in one call. */
 export class Putter {
   readonly #context: Context;
-  readonly #limits: Limits;
   readonly #writer = new EnvelopeWriter();
   readonly #host: PutterHost;
   readonly #batcher: Batcher<Waiting, PutResult>;
@@ -44,7 +42,6 @@ export class Putter {
   /** Makes one that has nothing to put. */
   constructor(context: Context, host: PutterHost) {
     this.#context = context;
-    this.#limits = new Limits(context.clock);
     this.#host = host;
     this.#predecessors = new Predecessors(context.mirror);
     this.#single = new SinglePutter(
@@ -54,7 +51,7 @@ export class Putter {
       this.#predecessors,
     );
     this.#batcher = new Batcher({
-      limits: this.#limits,
+      limits: context.limits,
       count: MAX_MESSAGES,
       bytes: MAX_SIZE,
       bytesOf: sizeOf,
@@ -85,12 +82,6 @@ export class Putter {
     }
     this.flush(); // what was published before comes before
     return this.#single.put(items, options);
-  }
-
-  /** Ends with its connection. */
-  close(error: Error): void {
-    this.#limits.end(() => error);
-    this.#single.close(error);
   }
 
   /** Sends all that waits. */

@@ -1,4 +1,3 @@
-import { Limits } from "../../async/limits.ts";
 import { Notifier } from "../../async/notifier.ts";
 import { ClosedError } from "../../model/errors.ts";
 import type { Reserved, ReserveOptions, ReserveWant } from "../store/store.ts";
@@ -36,7 +35,6 @@ export class Reserver {
   readonly #context: Context;
   readonly #fanout: Fanout;
   readonly #strategy: RedisOptions["queueOrderStrategy"];
-  readonly #limits: Limits;
   /** Queues that were found empty, and of which the server has told nothing since. */
   readonly #empty = new Set<string>();
   /** Of the calls that sleep. */
@@ -77,8 +75,7 @@ export class Reserver {
     this.#rings = settings.rings;
     this.#giveBack = settings.giveBack;
     this.#refresh = settings.refresh;
-    this.#limits = new Limits(context.clock);
-    this.#notifier = new Notifier(context.clock, this.#limits);
+    this.#notifier = new Notifier(context.clock, context.limits);
     this.#refreshedAt = context.clock.now();
     this.#yielding = new Yielding(context.clock, {
       peek: (queue) =>
@@ -153,7 +150,6 @@ export class Reserver {
     this.#stopTablesTimer?.();
     this.#yielding.close();
     this.ringDue();
-    this.#limits.end(() => error);
   }
 
   /** Takes messages of some queues, and waits for the first if there are none. */
@@ -202,7 +198,7 @@ export class Reserver {
     if (this.#over !== undefined) throw this.#over;
     const taking = this.#take(wants, deadline, true);
     try {
-      const { reservations, failed } = await this.#limits.wait(
+      const { reservations, failed } = await this.#context.limits.wait(
         taking,
         { signal },
         () => new ClosedError("Cannot reserve messages"), // there is no deadline

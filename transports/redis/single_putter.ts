@@ -1,4 +1,3 @@
-import { Limits } from "../../async/limits.ts";
 import { hasLimit } from "../../virtual/queue_arguments.ts";
 import type { EnvelopeWriter } from "../store/envelope.ts";
 import { STALE } from "../store/store.ts";
@@ -54,7 +53,6 @@ export class SinglePutter {
   readonly #host: PutterHost;
   readonly #writer: EnvelopeWriter;
   readonly #predecessors: Predecessors;
-  readonly #limits: Limits;
 
   /** Makes one that has nothing to put. */
   constructor(
@@ -67,7 +65,6 @@ export class SinglePutter {
     this.#host = host;
     this.#writer = writer;
     this.#predecessors = predecessors;
-    this.#limits = new Limits(context.clock);
   }
 
   /** Puts the copies of a message. */
@@ -75,16 +72,11 @@ export class SinglePutter {
     const { signal, deadline } = options;
     if (signal?.aborted) return Promise.reject(signal.reason);
     // A put that has left is done, whether or not its caller still waits for it.
-    return this.#limits.wait(
+    return this.#context.limits.wait(
       this.#put(items, options),
       { signal, deadline },
       () => notAnswered(ACTION, "unknown"),
     );
-  }
-
-  /** Ends with its connection. */
-  close(error: Error): void {
-    this.#limits.end(() => error);
   }
 
   async #put(

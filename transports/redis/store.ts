@@ -206,11 +206,8 @@ export class RedisStore implements Store {
       this.#over = true;
       this.#stopSweeps?.();
       this.#reserver.close(error);
-      this.#putter.close(error);
       this.#fanout.close();
-      this.#foreign.close(error);
-      this.#tables.close(error);
-      this.#counts.close(error);
+      context.limits.end(() => error);
       for (const client of [context.commands, listener]) {
         if (reason.type === "lost") client.destroy(error);
         await client[Symbol.asyncDispose]();

@@ -8,7 +8,6 @@ import type {
   TopologyView,
 } from "../store/store.ts";
 import { Batcher } from "../../async/batcher.ts";
-import { Limits } from "../../async/limits.ts";
 import { notAnswered } from "../connection_errors.ts";
 import { decode, listOf, type RedisReply } from "./reply.ts";
 import {
@@ -36,17 +35,14 @@ export class Tables {
   readonly #underWay = new Set<Set<string>>();
   #first: Promise<unknown> | undefined;
   readonly #rings: boolean;
-
-  readonly #limits: Limits;
   readonly #reads: Batcher<TopologyKey, TopologyView>;
 
   /** Makes one over the mirror of a connection; `rings` says whether the server notifies of changes. */
   constructor(context: Context, rings: boolean) {
     this.#context = context;
     this.#rings = rings;
-    this.#limits = new Limits(context.clock);
     this.#reads = new Batcher({
-      limits: this.#limits,
+      limits: context.limits,
       count: READ_AT_ONCE,
       atOnce: Infinity,
       actionOf: () => READ_ACTION,
@@ -63,11 +59,6 @@ export class Tables {
         return all.map((each) => this.#viewOf([each]));
       },
     });
-  }
-
-  /** Ends with its connection: who still waits is told why. */
-  close(error: Error): void {
-    this.#limits.end(() => error);
   }
 
   /** Brings the mirror up to date as far as `of` reaches: those of one turn in one script. */
