@@ -6,10 +6,12 @@ import type { TopologyView } from "../store/store.ts";
 import { digest } from "./client.ts";
 import { type Context, versionArguments } from "./context.ts";
 import { replyError } from "./errors.ts";
-import { limitsOf } from "./limits.ts";
+import { limitsOf } from "./put_arguments.ts";
 import { decode, type RedisArgument } from "./reply.ts";
 import { Listeners, readLives } from "./listeners.ts";
+import type { News } from "./news.ts";
 import { expiringBy, isNamed, marked, readStored } from "./stored.ts";
+import type { Tables } from "./tables.ts";
 import { listens } from "./writes.ts";
 
 /** So many messages wait to be put, or for a queue's consumers, as PUB/SUB has no way to hold them back; then the oldest go. */
@@ -20,20 +22,6 @@ const AT_ONCE = 64;
 
 /** How soon it is tried again where the server could not take it, ms. */
 const AGAIN = 1000;
-
-/** The services that the adoption uses of its store. */
-export interface AdoptionHost {
-  /** How long a call may take, ms. */
-  readonly timeout: number;
-  /** Reads what is declared around an exchange. */
-  read(exchange: string, deadline: number): Promise<TopologyView>;
-  /** A queue has new messages. */
-  put(queue: string): void;
-  /** Time will change something, maybe sooner than was said. */
-  timed(): void;
-  /** So many messages for a queue are gone. */
-  onGone(queue: string, count: number): void;
-}
 
 /** A message that came by PUB/SUB, and that its publisher put into no queue. */
 export interface Heard {
@@ -68,7 +56,9 @@ export function isOurs({ foreign, consumers }: QueueRecord): boolean {
  */
 export class Adoption {
   readonly #context: Context;
-  readonly #host: AdoptionHost;
+  readonly #news: News;
+  readonly #tables: Tables;
+  readonly #timeout: number;
   readonly #heard = new Ring<Heard>();
   readonly #views = new Map<string, TopologyView>();
   readonly #listeners: Listeners<Heard>;
@@ -76,10 +66,18 @@ export class Adoption {
   #stopTimer: (() => void) | undefined;
   #over = false;
 
-  /** Makes one that has heard nothing. */
-  constructor(context: Context, host: AdoptionHost) {
+  /** Makes one that has heard nothing; `timeout` is how long a call may take, ms, and `onGone` is told of a queue for which so many messages are gone. */
+  constructor(
+    context: Context,
+    news: News,
+    tables: Tables,
+    timeout: number,
+    onGone: (queue: string, count: number) => void,
+  ) {
     this.#context = context;
-    this.#host = host;
+    this.#news = news;
+    this.#tables = tables;
+    this.#timeout = timeout;
     this.#listeners = new Listeners<Heard>(context.clock, {
       now: () => context.serverNow,
       readLives: (owners) => readLives(context, owners),
@@ -87,7 +85,7 @@ export class Adoption {
         for (const each of messages) this.#heard.push({ ...each, left });
         if (this.#stopTimer === undefined) this.#run();
       },
-      onForgotten: host.onGone.bind(host),
+      onForgotten: onGone,
     });
   }
 
@@ -148,14 +146,15 @@ export class Adoption {
 
   /** Returns whether the tables were as they are known. */
   async #putPiece(piece: readonly Heard[]): Promise<boolean> {
-    const deadline = this.#context.clock.now() + this.#host.timeout;
+    const deadline = this.#context.clock.now() + this.#timeout;
     const byVersion = new Map<string, Copy[]>();
     const listened: [QueueRecord, Heard][] = [];
     for (const heard of piece) {
       const { exchange, bytes, left } = heard;
       let view = this.#views.get(exchange);
       if (view === undefined) {
-        view = await this.#host.read(exchange, deadline);
+        const of = { type: "exchange", name: exchange } as const;
+        view = await this.#tables.read(of, { deadline });
         this.#views.set(exchange, view);
       }
       const routes = view.routes ?? view.version;
@@ -288,9 +287,9 @@ export class Adoption {
 
   #tell(copies: readonly Copy[]): void {
     for (const queue of new Set(copies.map(({ queue }) => queue))) {
-      this.#host.put(queue);
+      this.#news.ring(queue);
     }
-    if (copies.some(({ expires }) => expires !== "")) this.#host.timed();
+    if (copies.some(({ expires }) => expires !== "")) this.#news.ringDue();
   }
 }
 

@@ -2,17 +2,6 @@
 
 import type { STALE, StoreItem } from "../store/store.ts";
 import type { Push } from "./push_client.ts";
-import type { RedisReservation } from "./reservation.ts";
-
-/** The receiver of news about our own puts, of which the server does not notify us. */
-export interface PutterHost {
-  /** These were pushed out, and nobody waits for them any more. */
-  giveBack(reservations: readonly RedisReservation[]): void;
-  /** A queue has new messages. */
-  put(queue: string): void;
-  /** Time will change something, maybe sooner than was said. */
-  timed(): void;
-}
 
 /** One message that waits to be put with the others of its turn. */
 export interface Waiting {

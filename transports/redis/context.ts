@@ -87,9 +87,8 @@ export class Context {
   suffixOf(queue: string, priority: number | undefined): string {
     const { layout, mirror } = this;
     if (priority === undefined || priority <= 0) return layout.suffix(priority);
-    const traits = mirror.topology.queue(queue)?.traits;
-    if (traits?.ordered) return layout.suffix(0);
-    const most = traits?.maxPriority;
+    const { ordered, maxPriority: most } = mirror.traitsOf(queue);
+    if (ordered) return layout.suffix(0);
     if (most === undefined || priority < most) return layout.suffix(priority);
     const { steps } = layout.options;
     return layout.suffix(steps.find((step) => step >= most) ?? steps.at(-1));

@@ -9,27 +9,17 @@ import {
   type BroadcastStore,
   STALE,
 } from "../store/store.ts";
-import {
-  Adoption,
-  type AdoptionHost,
-  isOurs,
-  MAX_WAITING,
-} from "./adoption.ts";
+import { Adoption, isOurs, MAX_WAITING } from "./adoption.ts";
 import type { Caller } from "./client.ts";
 import { type Context, versionArguments } from "./context.ts";
 import { Listening } from "./listening.ts";
+import type { News } from "./news.ts";
 import type { RedisOptions } from "./options.ts";
 import { RedisReservation } from "./reservation.ts";
 import { hasPutNote, readStored, withExpiry, withPutNote } from "./stored.ts";
+import type { Tables } from "./tables.ts";
+import type { ConnectOptions } from "../transport.ts";
 import type { TransportEvent } from "../transport_event.ts";
-
-/** The services that fanout uses of its store. */
-export interface FanoutHost extends Omit<AdoptionHost, "onGone"> {
-  /** A queue has messages that no list has. */
-  wake(queue: string): void;
-  /** A message for a queue is gone. */
-  onEvent(event: TransportEvent): void;
-}
 
 /**
  * Fanout exchanges, which Kombu has by PUB/SUB alone: an absent consumer gets nothing, and each
@@ -48,7 +38,8 @@ export class Fanout implements BroadcastStore {
   /** There unless fanout is by PUB/SUB alone. */
   readonly putsInto?: (queue: QueueRecord) => boolean;
   readonly #context: Context;
-  readonly #host: FanoutHost;
+  readonly #news: News;
+  readonly #onEvent: (event: TransportEvent) => void;
   readonly #listening: Listening;
   readonly #adoption: Adoption | undefined;
   readonly #writer = new EnvelopeWriter();
@@ -57,17 +48,23 @@ export class Fanout implements BroadcastStore {
   /** Makes one that hears nothing. */
   constructor(
     context: Context,
+    news: News,
+    tables: Tables,
     listener: Caller,
     mode: RedisOptions["fanout"],
-    host: FanoutHost,
+    { operationTimeout, onEvent }: ConnectOptions,
   ) {
     this.#context = context;
-    this.#host = host;
+    this.#news = news;
+    this.#onEvent = (event) => onEvent?.(event);
     const adoption = mode === "queue"
-      ? new Adoption(context, {
-        ...host,
-        onGone: (queue, count) => this.#tellGone(queue, count),
-      })
+      ? new Adoption(
+        context,
+        news,
+        tables,
+        operationTimeout,
+        this.#tellGone.bind(this),
+      )
       : undefined;
     this.#adoption = adoption;
     if (adoption !== undefined) this.putsInto = isOurs;
@@ -141,7 +138,7 @@ export class Fanout implements BroadcastStore {
       const gone = waiting.size >= MAX_WAITING ? waiting.shift() : undefined;
       if (gone !== undefined) this.#tellDropped(queue, gone);
       waiting.push(bytes);
-      this.#host.wake(queue);
+      this.#news.wake(queue);
     }
   }
 
@@ -154,14 +151,14 @@ export class Fanout implements BroadcastStore {
     const error = new Error(
       `A message that was published by PUB/SUB to queue "${queue}" is dropped: ${MAX_WAITING} wait in this process already`,
     );
-    this.#host.onEvent({ type: "dropped", queue, messageId, error });
+    this.#onEvent({ type: "dropped", queue, messageId, error });
   }
 
   #tellGone(queue: string, count: number): void {
     const error = new Error(
       `${count} messages that were published by PUB/SUB to queue "${queue}" are dropped: their listener is dead, and too many came before that was known`,
     );
-    this.#host.onEvent({ type: "dropped", queue, messageId: undefined, error });
+    this.#onEvent({ type: "dropped", queue, messageId: undefined, error });
   }
 
   /** Takes up to `limit` messages for a queue. */
@@ -187,7 +184,7 @@ export class Fanout implements BroadcastStore {
       .some((each) => each.has(queue));
     if (!isWanted) return;
     this.#waitingFor(queue).unshift(bytes);
-    this.#host.wake(queue);
+    this.#news.wake(queue);
   }
 
   /** How many messages wait for a queue's consumers. */

@@ -120,7 +120,7 @@ export class RedisInspection implements InspectionStore {
       if (expiresAt > serverNow) found.push(item);
     };
     const action = `peek at queue "${queue}"`;
-    if (mirror.topology.queue(queue)?.traits.ordered) {
+    if (mirror.traitsOf(queue).ordered) {
       const args = [queue, max];
       const texts = await this.#context.runList(
         "peekOrdered",

@@ -2,6 +2,10 @@ import type { Binding } from "../../model/binding.ts";
 import type { ExchangeDeclaration } from "../../model/exchange.ts";
 import { exchangesAround } from "../../virtual/exchanges_around.ts";
 import {
+  type QueueTraits,
+  queueTraits,
+} from "../../virtual/queue_arguments.ts";
+import {
   type ConsumerRecord,
   foreignExchange,
   foreignQueue,
@@ -21,6 +25,8 @@ import {
   write,
   type Writes,
 } from "./writes.ts";
+
+const NO_TRAITS = queueTraits({});
 
 /** Fields of the hash, with values. */
 type Fields = Iterable<readonly [field: string, value: string]>;
@@ -74,6 +80,7 @@ export class Mirror {
   get fanouts(): number {
     return this.#fanouts;
   }
+
   /** The size of an exchange's set as it was last seen, or -1. */
   sizeOf(exchange: string): number {
     return this.#sets.get(exchange)?.size ?? -1;
@@ -141,10 +148,19 @@ export class Mirror {
     }
   }
 
+  /** Returns what a queue's arguments say; of one that is not known, what none say. */
+  traitsOf(queue: string): QueueTraits {
+    return this.#topology.queue(queue)?.traits ?? NO_TRAITS;
+  }
+
+  /** Whether a queue is there that ours have declared. */
+  isDeclared(queue: string): boolean {
+    return this.#topology.queue(queue)?.foreign === false;
+  }
+
   /** Returns a queue's `x-expires`, ms, also if it went. */
   expiresOf(queue: string): number | undefined {
-    return this.#topology.queue(queue)?.traits.expires ??
-      this.past.expiresOf(queue);
+    return this.traitsOf(queue).expires ?? this.past.expiresOf(queue);
   }
 
   /** Takes over fields of the hash that have changed; an empty value is one that went. */
@@ -318,32 +334,18 @@ export class Mirror {
 
   /** Works out the writes for planned changes, and changes nothing yet. */
   plan(changes: readonly TopologyChange[]): Writes {
-    return planWrites(this.#withQueues(changes), {
+    return planWrites(changes, {
       layout: this.#layout,
       takesLists: this.#takesLists,
       field: (name) => this.fieldOf(name),
       typeOf: (exchange) => this.#topology.exchange(exchange)?.declaration.type,
       isAutoDelete: (queue) =>
         this.#topology.queue(queue)?.declaration.autoDelete === true,
-      isDeclared: (queue) => this.#topology.queue(queue)?.foreign === false,
+      isDeclared: this.isDeclared.bind(this),
       count: (exchange, queue) =>
         [...this.#topology.bindingsTo(queue)]
           .filter(({ source }) => source === exchange).length,
       members: (exchange, binding) => this.#setOf(exchange).textsOf(binding),
-    });
-  }
-
-  /** A queue that we only know to be there is noted with its first consumer: others are to know it, too. */
-  #withQueues(changes: readonly TopologyChange[]): readonly TopologyChange[] {
-    return changes.flatMap((change) => {
-      if (change.type !== "consumer-added") return [change];
-      const { queue: name } = change;
-      return this.#fields.has(`queue ${name}`) ||
-          changes.some((each) =>
-            each.type === "queue-declared" && each.queue.name === name
-          )
-        ? [change]
-        : [foreignQueue(name), change];
     });
   }
 

@@ -3,7 +3,7 @@ import { asError } from "../../model/error_text.ts";
 import { PreconditionFailedError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import { encodeBase64 } from "../../codec/mod.ts";
-import { hasLimit, type QueueTraits } from "../../virtual/queue_arguments.ts";
+import { hasLimit } from "../../virtual/queue_arguments.ts";
 import { ENVELOPE_HEAD, EnvelopeWriter } from "../store/envelope.ts";
 import { PUT, STALE } from "../store/store.ts";
 import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
@@ -11,11 +11,18 @@ import { notAnswered } from "../connection_errors.ts";
 import { byteLength, Push } from "./push_client.ts";
 import { decode, type RedisArgument, type RedisReply } from "./reply.ts";
 import { type Context, versionArguments } from "./context.ts";
-import { announcedArguments, announceLast, channelsOf } from "./announcing.ts";
-import { NO_TRAITS } from "./limits.ts";
+import {
+  announcedArguments,
+  announceLast,
+  channelsOf,
+  END,
+  TAIL,
+} from "./put_arguments.ts";
+import type { News } from "./news.ts";
 import { Predecessors } from "./predecessors.ts";
-import type { Batch, Copy, PutterHost, Refused, Waiting } from "./batch.ts";
+import type { Batch, Copy, Refused, Waiting } from "./batch.ts";
 import { PassingError, replyError } from "./errors.ts";
+import type { Settlements } from "./settlements.ts";
 import { isForPieces, SinglePutter } from "./single_putter.ts";
 import { withExpiry } from "./stored.ts";
 
@@ -34,19 +41,20 @@ const HEAD_SIZE = 400;
 export class Putter {
   readonly #context: Context;
   readonly #writer = new EnvelopeWriter();
-  readonly #host: PutterHost;
+  readonly #news: News;
   readonly #batcher: Batcher<Waiting, PutResult>;
   readonly #predecessors: Predecessors;
   readonly #single: SinglePutter;
 
-  /** Makes one that has nothing to put. */
-  constructor(context: Context, host: PutterHost) {
+  /** Makes one that has nothing to put; `news` hears of our own puts, of which the server does not notify us. */
+  constructor(context: Context, news: News, settlements: Settlements) {
     this.#context = context;
-    this.#host = host;
+    this.#news = news;
     this.#predecessors = new Predecessors(context.mirror);
     this.#single = new SinglePutter(
       context,
-      host,
+      news,
+      settlements,
       this.#writer,
       this.#predecessors,
     );
@@ -91,10 +99,10 @@ export class Putter {
 
   /** Whether they may share a call with others. */
   #arePlain(items: readonly StoreItem[]): boolean {
-    for (const { message, queue } of items) {
-      if (message.delay > 0 || hasLimit(this.#traitsOf(queue))) return false;
-    }
-    return true;
+    const { mirror } = this.#context;
+    return items.every(({ message, queue }) =>
+      message.delay <= 0 && !hasLimit(mirror.traitsOf(queue))
+    );
   }
 
   /** Puts together what leaves in one call. */
@@ -123,7 +131,7 @@ export class Putter {
 
   /** Writes a message into its lists; returns them. */
   #write({ items, announced }: Waiting, batch: Batch): readonly string[] {
-    const { layout } = this.#context;
+    const { layout, mirror } = this.#context;
     const lists: string[] = [];
     let copy: Copy | undefined;
     for (const item of items) {
@@ -135,10 +143,8 @@ export class Putter {
       let list = layout.key(queue) +
         this.#context.suffixOf(queue, message.properties.priority);
       batch.queues.add(queue);
-      const traits = this.#traitsOf(queue);
-      const expires = traits.expires ??
-        this.#context.mirror.past.expiresOf(queue);
-      if (traits.ordered) {
+      const expires = mirror.expiresOf(queue);
+      if (mirror.traitsOf(queue).ordered) {
         list = layout.key(queue);
         (batch.ordered ??= new Set()).add(list);
       }
@@ -190,10 +196,9 @@ export class Putter {
     }
     for (const { message, ttl, queue } of put.items) {
       if (message.exchange !== "" || ttl !== undefined) return put.version;
-      const traits = this.#traitsOf(queue);
+      const { mirror } = this.#context;
       if (
-        traits.ordered || traits.expires !== undefined ||
-        this.#context.mirror.past.expiresOf(queue) !== undefined
+        mirror.traitsOf(queue).ordered || mirror.expiresOf(queue) !== undefined
       ) return put.version;
     }
     return PLAIN;
@@ -205,7 +210,7 @@ export class Putter {
     // Every copy has a name of its own: Kombu's consumers note by it what they took.
     const plain = first === undefined
       ? this.#writer.write(item.message, id)
-      : `${first.plain.slice(0, -TAIL)}${id}"}}`;
+      : `${first.plain.slice(0, -TAIL)}${id}${END}`;
     if (item.ttl === undefined) {
       return { id, plain, text: plain, expiresAt: undefined };
     }
@@ -224,8 +229,8 @@ export class Putter {
       : version === PLAIN
       ? await this.#push(batch, deadline)
       : await this.#putAll(batch, puts[0], deadline);
-    for (const queue of queues) this.#host.put(queue);
-    if (timed.size > 0) this.#host.timed();
+    for (const queue of queues) this.#news.ring(queue);
+    if (timed.size > 0) this.#news.ringDue();
     return batch.written.map((lists) => resultOf(lists, refused));
   }
 
@@ -320,10 +325,6 @@ export class Putter {
   #actionOf(list: string): string {
     return `publish to queue "${this.#context.layout.queueOf(list) ?? list}"`;
   }
-
-  #traitsOf(queue: string): QueueTraits {
-    return this.#context.mirror.topology.queue(queue)?.traits ?? NO_TRAITS;
-  }
 }
 
 /** No view that is to be checked. */
@@ -372,6 +373,3 @@ function resultOf(
   if (why === undefined) return PUT;
   return why === STALE ? STALE : Promise.reject(why);
 }
-
-/** An envelope ends with its name, a UUID. */
-const TAIL = `00000000-0000-4000-8000-000000000001"}}`.length;

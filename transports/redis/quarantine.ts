@@ -6,6 +6,7 @@ import type {
   Reservation,
 } from "../store/store.ts";
 import type { Context } from "./context.ts";
+import type { News } from "./news.ts";
 import type { Settlements } from "./settlements.ts";
 import { readStored } from "./stored.ts";
 
@@ -20,18 +21,14 @@ interface Found {
 /** The quarantine of queues: a list beside each, which nobody takes of. A handle is a digest of an entry's bytes. */
 export class Quarantine implements QuarantineStore {
   readonly #context: Context;
+  readonly #news: News;
   readonly #settlements: Settlements;
-  readonly #onReleased: (queue: string) => void;
 
-  /** `onReleased` hears of queues that got messages back. */
-  constructor(
-    context: Context,
-    settlements: Settlements,
-    onReleased: (queue: string) => void,
-  ) {
+  /** Makes one for a connection; `news` hears of queues that get messages back. */
+  constructor(context: Context, news: News, settlements: Settlements) {
     this.#context = context;
+    this.#news = news;
     this.#settlements = settlements;
-    this.#onReleased = onReleased;
   }
 
   /** Quarantines messages. */
@@ -87,7 +84,7 @@ export class Quarantine implements QuarantineStore {
       }
       count += Number(put);
     }
-    if (count > 0) this.#onReleased(queue);
+    if (count > 0) this.#news.ring(queue);
     return count;
   }
 

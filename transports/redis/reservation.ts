@@ -1,6 +1,5 @@
 import type { Publishing } from "../../model/message.ts";
 import type { Malformed, Reservation } from "../store/store.ts";
-import type { Topology } from "../../virtual/topology.ts";
 import type { Context } from "./context.ts";
 import { decode, type RedisReply } from "./reply.ts";
 import { readStored, type Stored } from "./stored.ts";
@@ -113,17 +112,16 @@ export class RedisReservation implements Reservation {
  * @param from Its queue, and which of its name.
  * @param number Its number, less than nothing if it is in quarantine.
  * @param bytes The entry.
+ * @param now The server's time.
  * @param key Its key, in an ordered queue.
  * @returns It, held; `undefined` if there is none.
  */
 export function readTaken(
-  { fields, mirror, serverNow }: Pick<
-    Context,
-    "fields" | "mirror" | "serverNow"
-  >,
+  { fields, mirror }: Context,
   { queue, lineage }: { readonly queue: string; readonly lineage: string },
   number: RedisReply | undefined,
   bytes: RedisReply | undefined,
+  now: number,
   key?: Key,
 ): RedisReservation | undefined {
   if (!(bytes instanceof Uint8Array)) return undefined;
@@ -134,41 +132,31 @@ export function readTaken(
       ? { type: "aside" }
       : { type: "unacked", field: `${fields}${lineage}${number}`, lineage },
     bytes,
-    declared: mirror.topology.queue(queue)?.foreign === false,
+    declared: mirror.isDeclared(queue),
     key: isAside ? undefined : key,
-  }, serverNow);
+  }, now);
 }
 
 /**
- * Reads what a length limit pushed out: for each its queue, its number, it, and which queue
- * of its name that is.
+ * Reads what a script took beside what it was asked for: for each its queue, its number, it,
+ * and which queue of its name that is.
  *
+ * @param context The connection that holds it.
  * @param reply The script's answer.
- * @param fields The prefix of this connection's fields.
- * @param topology The tables.
- * @returns The messages, held by this connection.
+ * @param now The server's time; 0 where none of them is to count as expired.
+ * @returns The messages.
  */
-export function displacedIn(
+export function readAllTaken(
+  context: Context,
   reply: readonly RedisReply[],
-  fields: string,
-  topology: Topology,
+  now: number,
 ): RedisReservation[] {
-  const displaced: RedisReservation[] = [];
+  const all: RedisReservation[] = [];
   for (let i = 0; i < reply.length; i += 4) {
-    const queue = decode(reply[i]);
-    const number = Number(reply[i + 1]);
-    const bytes = reply[i + 2];
-    const lineage = decode(reply[i + 3]);
-    if (number < 0 || !(bytes instanceof Uint8Array)) continue;
-    const field = `${fields}${lineage}${number}`;
-    displaced.push(
-      new RedisReservation({
-        queue,
-        where: { type: "unacked", field, lineage },
-        bytes,
-        declared: topology.queue(queue)?.foreign === false,
-      }, 0),
-    );
+    const [queue, number, bytes, lineage] = reply.slice(i, i + 4);
+    const from = { queue: decode(queue), lineage: decode(lineage) };
+    const taken = readTaken(context, from, number, bytes, now);
+    if (taken !== undefined) all.push(taken);
   }
-  return displaced;
+  return all;
 }

@@ -4,6 +4,7 @@ import type { ReleaseOptions, Reservation } from "../store/store.ts";
 import type { RedisArgument } from "./reply.ts";
 import type { Context } from "./context.ts";
 import type { Fanout } from "./fanout.ts";
+import type { News } from "./news.ts";
 import { RedisReservation } from "./reservation.ts";
 import { marked, withExpiry } from "./stored.ts";
 
@@ -21,19 +22,15 @@ interface Piece {
 /** Settles taken messages: acks, requeues, quarantines or renews them. */
 export class Settlements {
   readonly #context: Context;
+  readonly #news: News;
   readonly #fanout: Fanout;
-  readonly #onReleased: (queue: string, timed: boolean) => void;
   readonly #writer = new EnvelopeWriter();
 
-  /** `onReleased` is told of queues that got messages back, and whether time will change something. */
-  constructor(
-    context: Context,
-    fanout: Fanout,
-    onReleased: (queue: string, timed: boolean) => void,
-  ) {
+  /** Makes one for a connection; `news` hears of queues that get messages back. */
+  constructor(context: Context, news: News, fanout: Fanout) {
     this.#context = context;
+    this.#news = news;
     this.#fanout = fanout;
-    this.#onReleased = onReleased;
   }
 
   /** Forgets messages: they are done. */
@@ -78,7 +75,7 @@ export class Settlements {
       );
       lost.push(...placesIn(some, gone));
       const queues = new Set(placesIn(some, more).map(({ queue }) => queue));
-      for (const queue of queues) this.#onReleased(queue, false);
+      for (const queue of queues) this.#news.ring(queue);
     }
     return lost;
   }
@@ -123,16 +120,15 @@ export class Settlements {
     const action = "requeue messages";
     const lost = await this.#context.run("again", action, args, options);
     for (const queue of new Set(held.map(({ queue }) => queue))) {
-      this.#onReleased(queue, true);
+      this.#news.ring(queue);
     }
+    this.#news.ringDue();
     return placesIn(held, lost);
   }
 
-  /** Puts messages back as they were: nobody has seen them. */
-  giveBack(
-    reservations: readonly Reservation[],
-  ): Promise<readonly Reservation[]> {
-    return this.#putBack(reservations, false);
+  /** Puts messages back as they were: nobody has seen them, nor waits for this. */
+  giveBack(reservations: readonly Reservation[]): void {
+    this.#putBack(reservations, false).catch(() => {});
   }
 
   async #putBack(
@@ -191,8 +187,9 @@ export class Settlements {
     }
     await Promise.all(moved);
     for (const queue of new Set(reservations.map(({ queue }) => queue))) {
-      this.#onReleased(queue, held.some(({ timed }) => timed));
+      this.#news.ring(queue);
     }
+    if (held.some(({ timed }) => timed)) this.#news.ringDue();
     return lost;
   }
 
@@ -245,7 +242,7 @@ export class Settlements {
       options,
     );
     const keyed = held.filter(hasKey).map(({ queue }) => queue);
-    for (const queue of new Set(keyed)) this.#onReleased(queue, false);
+    for (const queue of new Set(keyed)) this.#news.ring(queue);
     return placesIn(held, lost);
   }
 }

@@ -3,13 +3,13 @@ import type { EnvelopeWriter } from "../store/envelope.ts";
 import { STALE } from "../store/store.ts";
 import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
 import { notAnswered } from "../connection_errors.ts";
-import { channelsOf, dueName } from "./announcing.ts";
 import { type Context, versionArguments } from "./context.ts";
-import { limitsOf, NO_TRAITS } from "./limits.ts";
-import type { PutterHost } from "./batch.ts";
+import type { News } from "./news.ts";
 import type { Predecessors } from "./predecessors.ts";
+import { channelsOf, dueName, END, limitsOf, TAIL } from "./put_arguments.ts";
 import { decode, type RedisArgument, type RedisReply } from "./reply.ts";
-import { displacedIn, RedisReservation } from "./reservation.ts";
+import { readAllTaken, RedisReservation } from "./reservation.ts";
+import type { Settlements } from "./settlements.ts";
 import { withExpiry } from "./stored.ts";
 
 const ACTION = "publish";
@@ -24,10 +24,6 @@ function heldIn(instead: PutOptions["instead"]): RedisReservation | undefined {
     ? instead
     : undefined;
 }
-
-/** An envelope ends with its name, a UUID. */
-const END = `"}}`;
-const TAIL = `00000000-0000-4000-8000-000000000001${END}`.length;
 
 /**
  * Says whether the copies of a message are too many for one script, or too large.
@@ -50,19 +46,22 @@ export function isForPieces(items: readonly StoreItem[]): boolean {
  */
 export class SinglePutter {
   readonly #context: Context;
-  readonly #host: PutterHost;
+  readonly #news: News;
+  readonly #settlements: Settlements;
   readonly #writer: EnvelopeWriter;
   readonly #predecessors: Predecessors;
 
   /** Makes one that has nothing to put. */
   constructor(
     context: Context,
-    host: PutterHost,
+    news: News,
+    settlements: Settlements,
     writer: EnvelopeWriter,
     predecessors: Predecessors,
   ) {
     this.#context = context;
-    this.#host = host;
+    this.#news = news;
+    this.#settlements = settlements;
     this.#writer = writer;
     this.#predecessors = predecessors;
   }
@@ -127,7 +126,7 @@ export class SinglePutter {
       );
     };
     const refuses = ({ queue }: StoreItem) => {
-      const traits = mirror.topology.queue(queue)?.traits ?? NO_TRAITS;
+      const traits = mirror.traitsOf(queue);
       return traits.refuses && hasLimit(traits);
     };
     for (const item of items.filter(refuses)) {
@@ -162,7 +161,7 @@ export class SinglePutter {
         args,
         of,
       );
-      this.#host.put(queue); // its key may have more
+      this.#news.ring(queue); // its key may have more
       return Array.isArray(lost) && lost.length > 0;
     }
     const lost = await this.#context.run(script, ACTION, [handle], of);
@@ -220,9 +219,9 @@ export class SinglePutter {
       // The name of the pieces was evicted: nobody knows which of the queues have it.
       throw failed?.reason ?? notAnswered(ACTION, "unknown");
     }
-    for (const { queue } of items) this.#host.put(queue);
-    if (held?.key) this.#host.put(held.queue); // its key may have more
-    this.#host.timed();
+    for (const { queue } of items) this.#news.ring(queue);
+    if (held?.key) this.#news.ring(held.queue); // its key may have more
+    this.#news.ringDue();
     return { type: "put", displaced: put.flatMap((each) => this.#read(each)) };
   }
 
@@ -240,8 +239,7 @@ export class SinglePutter {
     const head = written.slice(0, -TAIL);
     const copies = items.map(({ queue, ttl }, i) => {
       const { delay, properties: { priority } } = message;
-      const record = mirror.topology.queue(queue);
-      const traits = record?.traits ?? NO_TRAITS;
+      const traits = mirror.traitsOf(queue);
       // Every copy has a name of its own: Kombu's consumers note by it what they took.
       const id = crypto.randomUUID();
       const at = ttl === undefined
@@ -259,8 +257,8 @@ export class SinglePutter {
           i === 0 && delay > 0 ? dueName(id, channels) : id,
           at ?? "",
           ...limitsOf(traits),
-          traits.expires ?? mirror.past.expiresOf(queue) ?? "",
-          record?.foreign === false ? 1 : 0,
+          mirror.expiresOf(queue) ?? "",
+          mirror.isDeclared(queue) ? 1 : 0,
         ],
       };
     });
@@ -283,15 +281,14 @@ export class SinglePutter {
     ]);
   }
 
-  /** Reads what was pushed out. */
+  /** Reads what was pushed out, as `maxlen` whether or not it has expired; what is in quarantine stays there. */
   #read(reply: RedisReply): readonly RedisReservation[] {
-    const { fields, mirror } = this.#context;
-    return Array.isArray(reply)
-      ? displacedIn(reply, fields, mirror.topology)
-      : [];
+    if (!Array.isArray(reply)) return [];
+    return readAllTaken(this.#context, reply, 0)
+      .filter(({ where }) => where.type === "unacked");
   }
 
   #giveBack(reply: RedisReply): void {
-    this.#host.giveBack(this.#read(reply));
+    this.#settlements.giveBack(this.#read(reply));
   }
 }

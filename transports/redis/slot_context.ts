@@ -125,8 +125,8 @@ export class SlotContext extends Context {
     if (rows !== undefined) return this.#rows(name, action, args, options);
     const queue = options.queueOf?.(0) ?? String(args[0]);
     const isPut = name === "put" || name === "putOne";
-    const isDeclared = this.mirror.topology.queue(queue)?.foreign === false;
-    const all = isPut ? [...args, isDeclared ? "1" : ""] : args;
+    const isDeclared = this.mirror.isDeclared(queue) ? "1" : "";
+    const all = isPut ? [...args, isDeclared] : args;
     // How many it has with another time stands behind the queues that go when they are not used.
     const mayExpire = name === "put"
       ? Number(args[3 + 2 * Number(args[2])]) > 0
@@ -182,7 +182,7 @@ export class SlotContext extends Context {
       this.#noted.delete(queue);
       return;
     }
-    const isTimed = mirror.topology.queue(queue)?.traits.expires !== undefined;
+    const isTimed = mirror.traitsOf(queue).expires !== undefined;
     const isConsumed = isTimed && mirror.fieldOf(`consumers ${queue}`) !== "";
     const state = `${isConsumed ? 1 : ""} ${record}`;
     if (this.#noted.get(queue) === state) return;

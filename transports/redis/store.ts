@@ -32,6 +32,7 @@ import { Counts } from "./counts.ts";
 import { Fanout } from "./fanout.ts";
 import { ForeignQueues } from "./foreign_queues.ts";
 import { RedisInspection } from "./inspection.ts";
+import { News } from "./news.ts";
 import type { RedisOptions } from "./options.ts";
 import { Putter } from "./putter.ts";
 import { admit } from "./rates.ts";
@@ -77,13 +78,12 @@ export class RedisStore implements Store {
   readonly #context: Context;
   readonly #listener: Caller;
   readonly #owner: string;
+  readonly #news: News;
   readonly #putter: Putter;
   readonly #reserver: Reserver;
   readonly #tables: Tables;
   readonly #counts: Counts;
   readonly #fanout: Fanout;
-  readonly #settlements: Settlements;
-  readonly #foreign: ForeignQueues;
   readonly #sweeper: Sweeper;
   readonly #operationTimeout: number;
   readonly #visibilityTimeout: number;
@@ -120,56 +120,23 @@ export class RedisStore implements Store {
       reserveWait: 5000,
       lease: redis.visibilityTimeout,
     };
-    this.#tables = new Tables(context, rings);
+    const { fanout, queueOrderStrategy: strategy } = redis;
+    const news = this.#news = new News(context);
+    const tables = this.#tables = new Tables(context, rings);
     this.#counts = new Counts(context);
-    this.#foreign = new ForeignQueues(context);
-    this.#fanout = new Fanout(context, listener, redis.fanout, {
-      timeout: options.operationTimeout,
-      read: (name, deadline) =>
-        this.#tables.read({ type: "exchange", name }, { deadline }),
-      put: (queue) => this.#reserver.ring(queue),
-      timed: () => this.#reserver.ringDue(),
-      wake: (queue) => this.#reserver.wake(queue),
-      onEvent: (event) => options.onEvent?.(event),
-    });
-    this.#reserver = new Reserver(context, this.#fanout, {
-      strategy: redis.queueOrderStrategy,
+    const foreign = new ForeignQueues(context);
+    this.#fanout = new Fanout(context, news, tables, listener, fanout, options);
+    const settlements = new Settlements(context, news, this.#fanout);
+    this.#reserver = new Reserver(context, news, this.#fanout, settlements, {
+      strategy,
       rings,
-      giveBack: (reservations) => {
-        this.#settlements.giveBack(reservations).catch(() => {});
-      },
       refresh: async () => {
-        await this.#tables.read({ type: "owner", name: this.#owner });
+        await tables.read({ type: "owner", name: this.#owner });
         await this.#follow();
       },
     });
-    this.#putter = new Putter(context, {
-      giveBack: (reservations) => {
-        this.#settlements.giveBack(reservations).catch(() => {});
-      },
-      put: (queue) => this.#reserver.ring(queue),
-      timed: () => this.#reserver.ringDue(),
-    });
-    this.#settlements = new Settlements(
-      context,
-      this.#fanout,
-      (queue, timed) => {
-        this.#reserver.ring(queue);
-        if (timed) this.#reserver.ringDue();
-      },
-    );
-    this.#sweeper = new Sweeper(context, {
-      visibilityTimeout: redis.visibilityTimeout,
-      patience: redis.patience,
-      socket,
-      onRestored: (queue) => this.#reserver.ring(queue),
-      readTables: async (limits) => {
-        await this.#tables.read({ type: "owner", name: this.#owner }, limits);
-      },
-      readExchange: async (name, limits) => {
-        await this.#tables.read({ type: "exchange", name }, limits);
-      },
-    });
+    this.#putter = new Putter(context, news, settlements);
+    this.#sweeper = new Sweeper(context, news, tables, redis, socket);
     this.messages = {
       count: this.#count.bind(this),
       purge: this.#purge.bind(this),
@@ -177,26 +144,22 @@ export class RedisStore implements Store {
       listDelayed: (queue, options) => listDelayed(context, queue, options),
       put: this.#putter.put.bind(this.#putter),
       reserve: this.#reserver.reserve.bind(this.#reserver),
-      remove: this.#settlements.remove.bind(this.#settlements),
-      release: this.#settlements.release.bind(this.#settlements),
-      renew: this.#settlements.renew.bind(this.#settlements),
+      remove: settlements.remove.bind(settlements),
+      release: settlements.release.bind(settlements),
+      renew: settlements.renew.bind(settlements),
       promoteDue: this.#promoteDue.bind(this),
     };
     this.topology = {
-      read: this.#tables.read.bind(this.#tables),
-      readTogether: this.#tables.readTogether.bind(this.#tables),
+      read: tables.read.bind(tables),
+      readTogether: tables.readTogether.bind(tables),
       apply: this.#apply.bind(this),
-      findQueue: this.#foreign.find.bind(this.#foreign),
+      findQueue: foreign.find.bind(foreign),
     };
     this.presence = { heartbeat: this.#heartbeat.bind(this) };
     this.broadcasts = this.#fanout;
-    this.quarantine = new Quarantine(
-      context,
-      this.#settlements,
-      (queue) => this.#reserver.ring(queue),
-    );
+    this.quarantine = new Quarantine(context, news, settlements);
     this.rates = { admit: admit.bind(undefined, context) };
-    this.inspection = new RedisInspection(context, this.#tables, this.#fanout);
+    this.inspection = new RedisInspection(context, tables, this.#fanout);
     // The one is of no use without the other.
     const first = Promise.race([context.commands.closed, listener.closed]);
     this.closed = first.then(async (reason) => {
@@ -258,7 +221,7 @@ export class RedisStore implements Store {
     const count = await this.#counts.of(queue, options) +
       this.#fanout.count(queue);
     // The script has moved messages that became due: nobody else notifies our consumers.
-    if (count > 0) this.#reserver.ring(queue);
+    if (count > 0) this.#news.ring(queue);
     const { topology } = this.#context.mirror;
     if (count === 0 && topology.queue(queue) === undefined) return undefined;
     // A count is a use of the queue.
@@ -276,7 +239,7 @@ export class RedisStore implements Store {
     ...call: Parameters<NonNullable<MessageStore["changeDelayed"]>>
   ): Promise<boolean> {
     const isThere = await changeDelayed(this.#context, ...call);
-    if (isThere && call[2] !== undefined) this.#reserver.ringDue();
+    if (isThere && call[2] !== undefined) this.#news.ringDue();
     return isThere;
   }
 
@@ -293,7 +256,7 @@ export class RedisStore implements Store {
     );
     this.#context.setServerNow(now, sentAt);
     for (const queue of Array.isArray(moved) ? moved : []) {
-      this.#reserver.ring(decode(queue));
+      this.#news.ring(decode(queue));
     }
     return Number(next) < 0 ? Infinity : Number(next);
   }
@@ -364,20 +327,20 @@ export class RedisStore implements Store {
       mirror.doubtAll();
       this.#context.tell();
       this.#context.ringDue();
-      this.#reserver.ringTables();
-      this.#reserver.ringAll();
+      this.#news.ringTables();
+      this.#news.ringAll();
       return;
     }
     for (const key of keys) {
       const due = layout.dueIn(key);
       if (due !== undefined) this.#context.ringDue(due);
-      if (due !== undefined || key === layout.due) this.#reserver.ringDue();
+      if (due !== undefined || key === layout.due) this.#news.ringDue();
       else if (key === layout.topology) {
         this.#context.tell();
-        this.#reserver.ringTables();
+        this.#news.ringTables();
       } else {
         this.#tables.doubt(key);
-        this.#reserver.ringList(key);
+        this.#news.ringList(key);
       }
     }
   }

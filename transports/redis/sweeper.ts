@@ -2,7 +2,10 @@ import type { CallOptions } from "../../model/call_options.ts";
 import { route } from "../../virtual/route.ts";
 import { decode, type RedisArgument, type RedisReply } from "./reply.ts";
 import type { Context } from "./context.ts";
+import type { News } from "./news.ts";
+import type { RedisOptions } from "./options.ts";
 import { marked, readStored, readUnacked, type Unacked } from "./stored.ts";
+import type { Tables } from "./tables.ts";
 
 /** How long a sweep claims the messages that it found, ms: then the next one may try. */
 const CLAIM = 30_000;
@@ -25,31 +28,24 @@ interface Overdue {
 /** Requeues messages that nobody settles any more: those of owners that are gone, and those that were taken too long ago. */
 export class Sweeper {
   readonly #context: Context;
+  readonly #news: News;
+  readonly #tables: Tables;
   readonly #visibilityTimeout: number;
   readonly #life: readonly RedisArgument[];
-  readonly #onRestored: (queue: string) => void;
-  readonly #readTables: (options?: CallOptions) => Promise<void>;
-  readonly #readExchange: (
-    exchange: string,
-    options?: CallOptions,
-  ) => Promise<void>;
 
-  /** `onRestored` is told of queues that got messages back; `readTables` brings the mirror up to date, and `readExchange` with an exchange's bindings. */
-  constructor(context: Context, settings: {
-    readonly visibilityTimeout: number;
-    readonly patience: number;
-    /** The number of a socket of ours, if the server tells it. */
-    readonly socket: number | undefined;
-    onRestored(queue: string): void;
-    readTables(options?: CallOptions): Promise<void>;
-    readExchange(exchange: string, options?: CallOptions): Promise<void>;
-  }) {
+  /** Makes one for a connection; `news` hears of queues that get messages back, and `socket` is the number of one of ours, if the server tells it. */
+  constructor(
+    context: Context,
+    news: News,
+    tables: Tables,
+    { visibilityTimeout, patience }: RedisOptions,
+    socket: number | undefined,
+  ) {
     this.#context = context;
-    this.#visibilityTimeout = settings.visibilityTimeout;
-    this.#life = [Math.ceil(settings.patience), settings.socket ?? ""];
-    this.#onRestored = settings.onRestored;
-    this.#readTables = settings.readTables;
-    this.#readExchange = settings.readExchange;
+    this.#news = news;
+    this.#tables = tables;
+    this.#visibilityTimeout = visibilityTimeout;
+    this.#life = [Math.ceil(patience), socket ?? ""];
   }
 
   /**
@@ -131,7 +127,10 @@ export class Sweeper {
 
   /** Where queues have slots of their own, others may have declared some that are not known here. */
   async #places(options?: CallOptions): Promise<Iterable<string>> {
-    if (this.#context.isSharded) await this.#readTables(options);
+    const { isSharded, owner } = this.#context;
+    if (isSharded) {
+      await this.#tables.read({ type: "owner", name: owner }, options);
+    }
     return this.#context.places();
   }
 
@@ -228,7 +227,7 @@ export class Sweeper {
       }
     }
     await this.#context.run("release", "give back messages", args, options);
-    for (const queue of restored) this.#onRestored(queue);
+    for (const queue of restored) this.#news.ring(queue);
   }
 
   async #copies(
@@ -262,7 +261,7 @@ export class Sweeper {
     options?: CallOptions,
   ): Promise<readonly string[]> {
     if (exchange === "") return [routingKey];
-    await this.#readExchange(exchange, options);
+    await this.#tables.read({ type: "exchange", name: exchange }, options);
     const { topology } = this.#context.mirror;
     // Kombu would delete it: to the queue of the key's name nothing is lost.
     if (topology.exchange(exchange) === undefined) return [routingKey];

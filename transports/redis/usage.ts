@@ -16,10 +16,9 @@ export async function useQueues(
   queues: Iterable<string>,
   options?: CallOptions,
 ): Promise<void> {
-  const { topology } = context.mirror;
   const timed: (string | number)[] = [];
   for (const queue of queues) {
-    const expires = topology.queue(queue)?.traits.expires;
+    const { expires } = context.mirror.traitsOf(queue);
     if (expires !== undefined) timed.push(queue, expires);
   }
   for (let i = 0; i < timed.length; i += 2 * AT_ONCE) {

@@ -1,7 +1,11 @@
 import { parseJson, stringifyJson } from "../../codec/mod.ts";
 import type { Binding } from "../../model/binding.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
-import type { ConsumerRecord, TopologyChange } from "../../virtual/topology.ts";
+import {
+  type ConsumerRecord,
+  foreignQueue,
+  type TopologyChange,
+} from "../../virtual/topology.ts";
 import type { SetBinding } from "./binding_set.ts";
 import { formatPattern } from "../../virtual/topic.ts";
 import type { Layout, Member } from "./layout.ts";
@@ -55,14 +59,15 @@ export interface Present {
 /**
  * Works out the writes for planned changes.
  *
- * @param changes The changes, in order.
+ * @param planned The changes, in order.
  * @param present The present state.
  * @returns The fields and members to write.
  */
 export function planWrites(
-  changes: readonly TopologyChange[],
+  planned: readonly TopologyChange[],
   present: Present,
 ): Writes {
+  const changes = withQueues(planned, present);
   const fields = new Map<string, string>();
   const added: [string, string][] = [];
   const removed: [string, string][] = [];
@@ -166,6 +171,22 @@ export function planWrites(
     isQuiet: changes.every((each) => isQuiet(each, present)),
     rests: restsOf(changes, fields.keys(), present),
   };
+}
+
+/** A queue that we only know to be there is noted with its first consumer: others are to know it, too. */
+function withQueues(
+  changes: readonly TopologyChange[],
+  present: Present,
+): readonly TopologyChange[] {
+  return changes.flatMap((change) => {
+    if (change.type !== "consumer-added") return [change];
+    const { queue: name } = change;
+    const isNoted = present.field(`queue ${name}`) !== "" ||
+      changes.some((each) =>
+        each.type === "queue-declared" && each.queue.name === name
+      );
+    return isNoted ? [change] : [foreignQueue(name), change];
+  });
 }
 
 /**

@@ -1,6 +1,7 @@
-/** The announcements, by PUB/SUB, of messages that are put into queues, in the form that scripts take. */
+/** The arguments of the scripts that put messages, and announce them by PUB/SUB. */
 
 import type { Publishing } from "../../model/message.ts";
+import type { QueueTraits } from "../../virtual/queue_arguments.ts";
 import type { Batch } from "./batch.ts";
 import type { Layout } from "./layout.ts";
 import type { Predecessors } from "./predecessors.ts";
@@ -85,4 +86,20 @@ function toHex(text: string): string {
     new TextEncoder().encode(text),
     (byte) => byte.toString(16).padStart(2, "0"),
   ).join("");
+}
+
+/** An envelope ends with its name, a UUID. */
+export const END = `"}}`;
+export const TAIL: number = `00000000-0000-4000-8000-000000000001${END}`.length;
+
+/**
+ * Returns a queue's limits as arguments of the script for one message.
+ *
+ * @param traits The traits of the queue.
+ * @returns `x-max-length`, `x-max-length-bytes`, whether it refuses; `""` is none.
+ */
+export function limitsOf(
+  { maxLength, maxBytes, refuses }: QueueTraits,
+): readonly (string | number)[] {
+  return [maxLength ?? "", maxBytes ?? "", refuses ? 1 : 0];
 }
