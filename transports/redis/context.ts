@@ -10,7 +10,7 @@ import {
 import { listOf, type RedisArgument, type RedisReply } from "./reply.ts";
 import type { Layout } from "./layout.ts";
 import type { Mirror } from "./mirror.ts";
-import { type Scripts, TIMED, writeScripts } from "./scripts.ts";
+import { isTimed, type Scripts, writeScripts } from "./scripts.ts";
 import { ServerClock } from "./server_clock.ts";
 
 /** The settings of a connection's parts. */
@@ -49,7 +49,7 @@ export class Context {
   readonly fields: string;
   /** The owner that this connection is. */
   readonly owner: string;
-  readonly #scripts: ReadonlyMap<string, Script>;
+  readonly #scripts: ReadonlyMap<string, TimedScript>;
   /** How many replicas have what is confirmed. */
   readonly #replicas: number;
   /** Whether the server would have told us if the tables had changed since they were read. */
@@ -240,8 +240,12 @@ export class Context {
     args: readonly RedisArgument[],
     options?: ScriptOptions,
   ): Promise<RedisReply> {
-    const all = TIMED.has(name) ? [...args, ...this.#time.expected] : args;
-    return this.call(name, action, all, options);
+    return this.call(name, action, args, options);
+  }
+
+  /** What scripts that go by the time are told of it. */
+  protected get expected(): readonly [generation: string, now: number] {
+    return this.#time.expected;
   }
 
   /** Calls a script, where its caller says. */
@@ -254,7 +258,8 @@ export class Context {
     const script = this.#scripts.get(name);
     if (script === undefined) throw new Error(`There is no script "${name}"`);
     const watched = options?.watched ?? [];
-    const reply = this.commands.run(action, script, watched, args, options);
+    const all = script.isTimed ? [...args, ...this.expected] : args;
+    const reply = this.commands.run(action, script, watched, all, options);
     if (this.#replicas === 0 || !CONFIRMED.has(name)) return reply;
     const key = options?.place ?? this.layout.shared;
     return reply.then(async (reply) => {
@@ -264,18 +269,20 @@ export class Context {
   }
 }
 
+/** A script, and whether it goes by the time. */
+type TimedScript = Script & { readonly isTimed: boolean };
+
 /** The scripts of the layout that was used last: most processes have one, and many connections. */
 let latest: {
   readonly layout: string;
-  readonly scripts: ReadonlyMap<string, Script>;
+  readonly scripts: ReadonlyMap<string, TimedScript>;
 } | undefined;
 
-function scriptsOf(layout: Layout): ReadonlyMap<string, Script> {
+function scriptsOf(layout: Layout): ReadonlyMap<string, TimedScript> {
   const name = JSON.stringify(layout.options);
   if (latest?.layout !== name) {
-    const texts = Object.entries(writeScripts(layout));
-    const scripts = texts.map(([name, text]) =>
-      [name, toScript(text)] as const
+    const scripts = Object.entries(writeScripts(layout)).map(([name, text]) =>
+      [name, { ...toScript(text), isTimed: isTimed(text) }] as const
     );
     latest = { layout: name, scripts: new Map(scripts) };
   }

@@ -1,13 +1,7 @@
 /** The Lua of declarations and of owners. */
 
-/** `refuseOtherLayout` ends a script where what is declared has a layout that we do not know. */
-export const LAYOUT_CHECK: string = String.raw`
-local function refuseOtherLayout(layout)
-  if layout and layout ~= LAYOUT then error('DASHI-LAYOUT=' .. layout .. ';') end
-end
-`;
-
 /**
+ * `refuseOtherLayout` ends a script where what is declared has a layout that we do not know.
  * `versions` returns the version of the tables, which every change makes another, and the
  * version of the routes, which stays when a consumer comes or goes: `quiet` counts those
  * changes. A process of 0.1.0 does not count them: each of its changes counts as a change
@@ -15,6 +9,9 @@ end
  * from `at`: their version or '', how many sets, then for each its exchange and size.
  */
 export const VERSION: string = String.raw`
+local function refuseOtherLayout(layout)
+  if layout and layout ~= LAYOUT then error('DASHI-LAYOUT=' .. layout .. ';') end
+end
 local function versions()
   local epoch, count, quiet, layout = unpack(redis.call('HMGET', TABLES, 'epoch', 'count', 'quiet', 'layout'))
   refuseOtherLayout(layout)
@@ -190,11 +187,6 @@ local function each(width, act)
   for i = at + 1, at + count * width, width do act(i) end
   at = at + 1 + count * width
 end
-local function ready(queue)
-  local count = 0
-  for _, suffix in ipairs(SUFFIXES) do count = count + redis.call('LLEN', P .. queue .. suffix) end
-  return count + redis.call('HLEN', ORDERED .. 'messages.' .. queue)
-end
 -- Changes that others have made meanwhile do not matter where the plan does not rest on it.
 local rests, behind, isPartial = {}, 0, ARGV[at] ~= '0'
 each(1, function(i) rests[ARGV[i]] = true end)
@@ -221,7 +213,7 @@ end)
 if isTaken then return 'stale' end
 each(2, function(i) left[#left + 1] = {field = ARGV[i], entry = ARGV[i + 1]} end)
 local full, gone = false, 0
-each(1, function(i) full = full or ready(ARGV[i]) > 0 end)
+each(1, function(i) full = full or countReady(ARGV[i]) > 0 end)
 if full then return 'not-empty' end
 -- Many at once: a call for each takes ten times as long.
 local function inPieces(list, width, act)
@@ -231,7 +223,7 @@ local deleted, keys = {}, {}
 each(1, function(i)
   local queue = ARGV[i]
   deleted[#deleted + 1] = queue
-  gone = gone + ready(queue)
+  gone = gone + countReady(queue)
   for _, suffix in ipairs(SUFFIXES) do keys[#keys + 1] = P .. queue .. suffix end
   keys[#keys + 1] = DELAYED .. queue
   for _, part in ipairs(ORDERED_PARTS) do keys[#keys + 1] = ORDERED .. part .. queue end

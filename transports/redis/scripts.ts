@@ -26,7 +26,6 @@ import {
   APPLY,
   AT_FULL_MEMORY,
   BEAT,
-  LAYOUT_CHECK,
   MEND,
   MEND_END,
   MEND_PIECE,
@@ -147,77 +146,26 @@ local LAYOUT = '${LAYOUT_VERSION}'
   }, -2)\n`;
   const guard = sharded ? queue + DECLARED : "";
   return {
-    take: consumers(CLOCK, LINEAGE, HOLD, SIZES, ...OWN, ANNOUNCE, PASS, TAKE),
-    put: script(
-      guard,
-      LAYOUT_CHECK,
-      VERSION,
-      CLOCK_TIME,
-      ...OWN,
-      ANNOUNCE,
-      PUT,
-    ),
-    putOne: script(
-      CLOCK,
-      LINEAGE,
-      HOLD,
-      SIZES,
-      guard,
-      LAYOUT_CHECK,
-      VERSION,
-      ...OWN,
-      ANNOUNCE,
-      PUT_ONE,
-    ),
-    broadcast: script(LAYOUT_CHECK, VERSION, BROADCAST),
-    adopt: script(LAYOUT_CHECK, VERSION, CLOCK_TIME, ...USED, ADOPT),
+    take: consumers(...PASSING, TAKE),
+    put: script(guard, VERSION, CLOCK_TIME, ...OWN, ANNOUNCE, PUT),
+    putOne: script(...HOLDING, guard, VERSION, ...OWN, ANNOUNCE, PUT_ONE),
+    broadcast: script(VERSION, BROADCAST),
+    adopt: script(VERSION, CLOCK_TIME, ...USED, ADOPT),
     remove: consumers(REMOVE),
     removeOrdered: consumers(EXPIRY, ORDER, REMOVE_ORDERED),
     release: consumers(LINEAGE, SIZES, CLOCK_TIME, ...OWN, RELEASE),
     again: consumers(CLOCK, LINEAGE, SIZES, ...OWN, AGAIN),
     renew: consumers(CLOCK, RENEW),
     overdue: consumers(CLOCK, OVERDUE),
-    beat: consumers(CLOCK, LAYOUT_CHECK, BEAT),
-    read: consumers(CLOCK, LAYOUT_CHECK, VERSION, ...USED, OTHERS, MEND, READ),
-    mendPiece: consumers(
-      CLOCK,
-      LAYOUT_CHECK,
-      VERSION,
-      ...USED,
-      MEND,
-      MEND_PIECE,
-    ),
-    mendEnd: consumers(CLOCK, LAYOUT_CHECK, VERSION, ...USED, MEND, MEND_END),
-    apply: consumers(CLOCK, LAYOUT_CHECK, VERSION, ...USED, MEND, APPLY),
-    count: consumers(
-      CLOCK,
-      LINEAGE,
-      HOLD,
-      SIZES,
-      ...OWN,
-      ANNOUNCE,
-      PASS,
-      COUNT_VISIBLE,
-      COUNT,
-    ),
-    ripen: consumers(
-      CLOCK,
-      LINEAGE,
-      HOLD,
-      SIZES,
-      ...OWN,
-      ANNOUNCE,
-      PASS,
-      RIPEN,
-    ),
-    changeDelayed: consumers(
-      CLOCK,
-      EXPIRY,
-      IS_ORDERED,
-      ORDER,
-      CHANGE_DELAYED,
-    ),
-    listDelayed: consumers(CLOCK, EXPIRY, IS_ORDERED, ORDER, LIST_DELAYED),
+    beat: consumers(CLOCK, VERSION, BEAT),
+    read: consumers(...MENDING, OTHERS, READ),
+    mendPiece: consumers(...MENDING, MEND_PIECE),
+    mendEnd: consumers(...MENDING, MEND_END),
+    apply: consumers(...MENDING, APPLY),
+    count: consumers(...PASSING, COUNT_VISIBLE, COUNT),
+    ripen: consumers(...PASSING, RIPEN),
+    changeDelayed: consumers(...ORDERED, CHANGE_DELAYED),
+    listDelayed: consumers(...ORDERED, LIST_DELAYED),
     purge: consumers(SIZES, PURGE),
     unacked: script(UNACKED_OF),
     aside: consumers(EXPIRY, IS_ORDERED, ORDER, ASIDE),
@@ -232,9 +180,23 @@ local LAYOUT = '${LAYOUT_VERSION}'
   };
 }
 
-/** The Lua functions for a queue's arguments: whether it goes when it is not used, and its order. */
+/** The Lua that several scripts have in common, in the order in which they need it. */
 const USED = [IS_ORDERED, EXPIRES];
 const OWN = [EXPIRY, ...USED, ORDER];
+const ORDERED = [CLOCK, EXPIRY, IS_ORDERED, ORDER];
+const HOLDING = [CLOCK, LINEAGE, HOLD, SIZES];
+const PASSING = [...HOLDING, ...OWN, ANNOUNCE, PASS];
+const MENDING = [CLOCK, VERSION, ...USED, MEND];
+
+/**
+ * Says whether a script goes by the time, and is told which is expected.
+ *
+ * @param text The script.
+ * @returns Whether it does.
+ */
+export function isTimed(text: string): boolean {
+  return text.includes(CLOCK);
+}
 
 /** As a string of Lua: every byte but letters and digits by its number. */
 function quoted(text: string): string {
@@ -245,24 +207,3 @@ function quoted(text: string): string {
   );
   return `"${bytes.join("")}"`;
 }
-
-/** The scripts that are told what time is expected. */
-export const TIMED: ReadonlySet<keyof Scripts> = new Set<keyof Scripts>([
-  "take",
-  "putOne",
-  "again",
-  "renew",
-  "overdue",
-  "beat",
-  "read",
-  "mendPiece",
-  "mendEnd",
-  "apply",
-  "changeDelayed",
-  "listDelayed",
-  "count",
-  "look",
-  "ripen",
-  "use",
-  "adjust",
-]);

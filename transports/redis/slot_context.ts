@@ -1,7 +1,7 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import { Context, type ScriptOptions } from "./context.ts";
 import { listOf, type RedisArgument, type RedisReply } from "./reply.ts";
-import { type Scripts, TIMED } from "./scripts.ts";
+import type { Scripts } from "./scripts.ts";
 import { SlotTaking } from "./slot_taking.ts";
 
 /** Scripts about the tables, the owners and the exchanges, which have a slot together. */
@@ -45,9 +45,6 @@ const AGAIN = 1000;
 /** The most queues of which it is remembered what their slots were told. */
 const MAX_NOTED = 10_000;
 
-/** The server's clock is that of many nodes: none is corrected. */
-const NO_TIME = ["", 0];
-
 /**
  * The context of a connection to a cluster in which each queue has a slot of its own. A script
  * about several queues is one for each. The slot is told what is declared of its queue by who
@@ -68,6 +65,11 @@ export class SlotContext extends Context {
 
   override get isSharded(): boolean {
     return true;
+  }
+
+  /** The server's clock is that of many nodes: none is corrected. */
+  protected override get expected(): readonly [string, number] {
+    return ["", 0];
   }
 
   override places(): Iterable<string> {
@@ -140,11 +142,8 @@ export class SlotContext extends Context {
     args: readonly RedisArgument[],
     options: ScriptOptions,
   ): Promise<RedisReply> {
-    const all = TIMED.has(name) ? [...args, ...NO_TIME] : args;
-    return this.call(name, action, all, {
-      ...options,
-      place: this.layout.shared,
-    });
+    const place = this.layout.shared;
+    return this.call(name, action, args, { ...options, place });
   }
 
   /** Calls a script in a queue's slot, which is told before what is declared of it. */
@@ -157,9 +156,8 @@ export class SlotContext extends Context {
     mayExpire = MAY_EXPIRE.has(name),
   ): Promise<RedisReply> {
     if (name !== "note") this.#note(queue);
-    const all = TIMED.has(name) ? [...args, ...NO_TIME] : args;
     const place = this.layout.place(queue);
-    if (!mayExpire) return this.call(name, action, all, { ...options, place });
+    if (!mayExpire) return this.call(name, action, args, { ...options, place });
     // The server does not tell us of our own changes. One may come about later than it was sent,
     // where its slot moves: what was looked at meanwhile says nothing.
     const changed = () => {
@@ -170,7 +168,7 @@ export class SlotContext extends Context {
       changed();
       options.late?.(reply);
     };
-    return this.call(name, action, all, { ...options, place, late })
+    return this.call(name, action, args, { ...options, place, late })
       .finally(changed);
   }
 
