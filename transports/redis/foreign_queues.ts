@@ -4,6 +4,7 @@ import { notAnswered } from "../connection_errors.ts";
 import type { Context } from "./context.ts";
 import { escapePattern } from "./layout.ts";
 import { decode, listOf } from "./reply.ts";
+import { walk } from "./scanning.ts";
 
 /** So many keys, or members of a set, are looked at in one command: a server does nothing else meanwhile. */
 const AT_ONCE = 5000;
@@ -65,14 +66,13 @@ export class ForeignQueues {
   }
 
   async #isUnacked(queue: string, options?: CallOptions): Promise<boolean> {
-    let cursor = "0";
-    do {
+    for (let cursor = "0";;) {
       const args = [cursor, ...endings(queue)];
       const next = await this.#context.run("unacked", ACTION, args, options);
       if (next === null) return true;
       cursor = decode(next);
-    } while (cursor !== "0");
-    return false;
+      if (cursor === "0") return false;
+    }
   }
 
   /** A call that comes during a listing waits for the next one: the queue that it asks for may be younger than this listing. */
@@ -99,19 +99,17 @@ export class ForeignQueues {
 
   async #readSet(key: string, queues: Set<string>): Promise<void> {
     const { layout, commands } = this.#context;
-    let cursor = "0";
-    do {
-      const reply = await commands.ask(ACTION, [
-        ...["SSCAN", key, cursor, "COUNT", PAGE] as const,
-      ]);
-      if (reply === undefined) return; // it is no set, or not ours to read
-      const [next, members] = listOf(reply);
-      cursor = decode(next);
+    const pages = walk(async (cursor) => {
+      const command = ["SSCAN", key, cursor, "COUNT", PAGE] as const;
+      // Where it is no set, or not ours to read, it has no members.
+      return await commands.ask(ACTION, command) ?? [0];
+    });
+    for await (const [members] of pages) {
       for (const member of listOf(members ?? [])) {
         const queue = layout.parseMember(decode(member))?.queue;
         if (queue !== undefined) queues.add(queue);
       }
-    } while (cursor !== "0");
+    }
   }
 }
 
@@ -131,20 +129,15 @@ export async function* bindingSets(
 ): AsyncIterable<readonly string[] | undefined> {
   if (isSharded) return;
   const pattern = `${escapePattern(layout.bindings(""))}*`;
-  let cursor = "0";
-  do {
-    const reply = await commands.ask(action, [
+  const pages = walk(async (cursor) =>
+    await commands.ask(action, [
       ...["SCAN", cursor, "MATCH", pattern, "COUNT", AT_ONCE] as const,
       ...["TYPE", "set"] as const, // another key of that name is nobody's bindings
-    ], options);
-    if (reply === undefined) {
-      yield undefined;
-      return;
-    }
-    const [next, keys] = listOf(reply);
-    cursor = decode(next);
-    yield listOf(keys ?? []).map(decode);
-  } while (cursor !== "0");
+    ], options) ?? [0]
+  );
+  for await (const [keys] of pages) {
+    yield keys === undefined ? undefined : listOf(keys).map(decode);
+  }
 }
 
 const FOUND: QueueSearch = { isThere: true, names: [] };

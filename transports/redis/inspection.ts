@@ -11,6 +11,7 @@ import type { Context } from "./context.ts";
 import type { Fanout } from "./fanout.ts";
 import { bindingSets } from "./foreign_queues.ts";
 import { decode, listOf, type RedisReply } from "./reply.ts";
+import { walk } from "./scanning.ts";
 import { readStored } from "./stored.ts";
 import type { Tables } from "./tables.ts";
 
@@ -88,21 +89,17 @@ export class RedisInspection implements InspectionStore {
   async tally(options?: CallOptions): Promise<ReadonlyMap<string, number>> {
     const counts = new Map<string, number>();
     for (const place of this.#context.places()) {
-      let cursor = "0";
-      do {
-        const [next, ...tails] = await this.#context.runList(
-          "tally",
-          "count unacked messages",
-          [cursor],
-          { ...options, queueOf: () => place },
-        );
-        cursor = decode(next);
+      const of = { ...options, queueOf: () => place };
+      const pieces = walk((cursor) =>
+        this.#context.runList("tally", "count unacked messages", [cursor], of)
+      );
+      for await (const tails of pieces) {
         for (let i = 0; i < tails.length; i += 2) {
           const queue = queueIn(decode(tails[i]));
           if (queue === undefined) continue;
           counts.set(queue, (counts.get(queue) ?? 0) + Number(tails[i + 1]));
         }
-      } while (cursor !== "0");
+      }
     }
     return counts;
   }

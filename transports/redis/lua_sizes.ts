@@ -1,4 +1,13 @@
-/** The Lua of the sizes of queues with a limit in bytes. */
+/** The Lua of the sizes of queues. */
+
+/** How many messages are ready, those that have expired among them. */
+export const READY: string = String.raw`
+local function countReady(queue)
+  local count = 0
+  for _, suffix in ipairs(SUFFIXES) do count = count + redis.call('LLEN', P .. queue .. suffix) end
+  return count + redis.call('HLEN', ORDERED .. 'messages.' .. queue)
+end
+`;
 
 /**
  * The total size of the ready messages of queues with x-max-length-bytes is kept beside them,
@@ -6,7 +15,7 @@
  * or takes; what others do shows in how many there are, and `measure` makes up for it: by the
  * mean, and once it is too much by looking, at some of them if there are many.
  */
-export const SIZES: string = String.raw`
+export const SIZES: string = String.raw`${READY}
 local sizes
 local function bytes(text)
   if string.sub(text, 1, 10) ~= '{"body": "' then return #text end
@@ -40,11 +49,6 @@ local function keepSizes()
       redis.call('HSET', SIZED, queue, text)
     end
   end
-end
-local function countReady(queue)
-  local count = 0
-  for _, suffix in ipairs(SUFFIXES) do count = count + redis.call('LLEN', P .. queue .. suffix) end
-  return count + redis.call('HLEN', ORDERED .. 'messages.' .. queue)
 end
 local function sample(queue, count)
   local step, seen, sum, weight = count <= 500 and 1 or math.floor(count / 200), 0, 0, 0

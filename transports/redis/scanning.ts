@@ -1,4 +1,4 @@
-/** Large hashes and sets of what is declared, in pieces. */
+/** Large keys, which are gone through in pieces. */
 
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Context } from "./context.ts";
@@ -8,36 +8,38 @@ import { decode, listOf, type RedisReply } from "./reply.ts";
 const PAGE = 500;
 
 /**
- * Goes through a hash or a set, page by page.
+ * Makes calls that each begin where the one before has ended.
  *
- * @param context The connection.
- * @param command The command for its type.
- * @param key Its key.
- * @param options The call's limits.
+ * @param call Makes one from a cursor on; its answer is the next cursor, and what it has found.
+ * @returns What each has found.
  */
+export async function* walk(
+  call: (cursor: string) => Promise<RedisReply>,
+): AsyncIterable<readonly RedisReply[]> {
+  let cursor = "0";
+  do {
+    const [next, ...found] = listOf(await call(cursor));
+    cursor = decode(next);
+    yield found;
+  } while (cursor !== "0");
+}
+
+/** Goes through a hash or a set of what is declared, page by page. */
 export async function* scan(
   { commands }: Context,
   command: "HSCAN" | "SSCAN",
   key: string,
   options?: CallOptions,
 ): AsyncIterable<readonly RedisReply[]> {
-  let cursor = "0";
-  do {
-    const reply = await commands.send("read the declarations", [
+  const pages = walk((cursor) =>
+    commands.send("read the declarations", [
       ...[command, key, cursor, "COUNT", PAGE] as const,
-    ], options);
-    const [next, page] = listOf(reply);
-    cursor = decode(next);
-    yield listOf(page ?? []);
-  } while (cursor !== "0");
+    ], options)
+  );
+  for await (const [page] of pages) yield listOf(page ?? []);
 }
 
-/**
- * Reads the fields of a hash, and their values.
- *
- * @param reply The answer.
- * @returns The pairs.
- */
+/** Reads the fields of a hash, and their values. */
 export function pairs(reply: RedisReply | undefined): [string, string][] {
   const found: [string, string][] = [];
   if (!Array.isArray(reply)) return found;

@@ -18,7 +18,7 @@ import { AGAIN, IS_ORDERED, ORDER, REMOVE_ORDERED } from "./lua_order.ts";
 import { ADOPT, BROADCAST, PUT, PUT_ONE } from "./lua_put.ts";
 import { ASIDE, BACK, OVERDUE, RELEASE, REMOVE, RENEW } from "./lua_settle.ts";
 import { ADMIT } from "./lua_rate.ts";
-import { SIZES } from "./lua_sizes.ts";
+import { READY, SIZES } from "./lua_sizes.ts";
 import { DECLARED, NOTE } from "./lua_slots.ts";
 import { ADJUST, CLOCK, CLOCK_TIME } from "./lua_clock.ts";
 import { EXPIRES, OTHERS, USE } from "./lua_expires.ts";
@@ -161,7 +161,7 @@ local LAYOUT = '${LAYOUT_VERSION}'
     read: consumers(...MENDING, OTHERS, READ),
     mendPiece: consumers(...MENDING, MEND_PIECE),
     mendEnd: consumers(...MENDING, MEND_END),
-    apply: consumers(...MENDING, APPLY),
+    apply: consumers(...MENDING, READY, APPLY),
     count: consumers(...PASSING, COUNT_VISIBLE, COUNT),
     ripen: consumers(...PASSING, RIPEN),
     changeDelayed: consumers(...ORDERED, CHANGE_DELAYED),

@@ -4,6 +4,7 @@ import { decode, type RedisArgument, type RedisReply } from "./reply.ts";
 import type { Context } from "./context.ts";
 import type { News } from "./news.ts";
 import type { RedisOptions } from "./options.ts";
+import { walk } from "./scanning.ts";
 import { marked, readStored, readUnacked, type Unacked } from "./stored.ts";
 import type { Tables } from "./tables.ts";
 
@@ -143,20 +144,19 @@ export class Sweeper {
     const gone = new Set(owners);
     const pattern = owners.length === 1 ? `${owners[0]}.*` : "*.*.*";
     const theirs = new Map<string, Overdue>();
-    let cursor = "0";
-    do {
-      const reply = await commands.send("look for unacked messages", [
+    const pages = walk((cursor) =>
+      commands.send("look for unacked messages", [
         ...["HSCAN", layout.unackedOf(place), cursor] as const,
         ...["MATCH", pattern, "COUNT", 200],
-      ], options);
-      const [next, found] = Array.isArray(reply) ? reply : [];
-      cursor = decode(next);
+      ], options)
+    );
+    for await (const [found] of pages) {
       for (const [field, value] of pairsOf(found)) {
         if (field.startsWith(fields)) continue;
         if (!gone.has(field.split(".", 1)[0] ?? "")) continue;
         theirs.set(field, { field, value, score: "" });
       }
-    } while (cursor !== "0");
+    }
     await this.#restoreAll([...theirs.values()], options);
   }
 
