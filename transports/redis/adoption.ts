@@ -36,9 +36,6 @@ export interface Heard {
 /**
  * Says whether ours read a queue's list: one that none of ours declared, nor consumes, is
  * Kombu's, whose consumers of a fanout exchange listen and read no list.
- *
- * @param queue The queue.
- * @returns Whether they do.
  */
 export function isOurs({ foreign, consumers }: QueueRecord): boolean {
   return !foreign || consumers.length > 0;

@@ -56,13 +56,7 @@ proto.dispatch = function (read) {
   }
 };
 
-/**
- * Sees to it that no answer ends the process, or fills its memory.
- *
- * @param client A client of this library.
- * @param most The maximum number of bytes of an answer.
- * @param onExcess Called once there are more.
- */
+/** Sees to it that no answer ends the process, or fills its memory. */
 export function guardAnswers(
   client: Connecting,
   most: number,
@@ -78,13 +72,7 @@ export function guardAnswers(
 class Meter {
   #size = 0;
 
-  /**
-   * Makes one.
-   *
-   * @param client The client whose answers are counted.
-   * @param most The maximum number of bytes of one.
-   * @param onExcess Called once there are more.
-   */
+  /** Makes one. */
   constructor(
     client: Connecting,
     most: number,

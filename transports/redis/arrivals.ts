@@ -20,13 +20,7 @@ interface Emitter {
   on(name: string, listener: (...said: unknown[]) => void): unknown;
 }
 
-/**
- * Hands on what arrives on a client that has subscribed.
- *
- * @param redis The client.
- * @param arrivals The handlers.
- * @param hear Called for every push.
- */
+/** Hands on what arrives on a client that has subscribed. */
 export function listenTo(
   redis: Emitter,
   arrivals: Arrivals,

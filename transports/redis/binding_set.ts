@@ -77,13 +77,7 @@ function nameOf({ routingKey, queue }: SetBinding): string {
   return JSON.stringify([routingKey, queue]);
 }
 
-/**
- * Makes the binding that a member of a set is.
- *
- * @param source The exchange.
- * @param member The member.
- * @returns The binding.
- */
+/** Makes the binding that a member of a set is. */
 export function bindingOf(
   source: string,
   { routingKey, queue }: SetBinding,

@@ -132,11 +132,7 @@ export class RedisClient implements AsyncDisposable {
     }
   }
 
-  /**
-   * Sends a command, and waits for its answer.
-   *
-   * @param action The action, for errors.
-   */
+  /** Sends a command, and waits for its answer. */
   send(
     action: string,
     [name, ...args]: readonly [string, ...RedisArgument[]],
@@ -154,7 +150,6 @@ export class RedisClient implements AsyncDisposable {
    * Sends a command that the server may refuse: users without the right to it, and servers
    * that lack it, are no reason not to go on.
    *
-   * @param action The action, for errors.
    * @returns The answer, or `undefined` where it was refused.
    */
   async ask(
@@ -172,11 +167,7 @@ export class RedisClient implements AsyncDisposable {
     }
   }
 
-  /**
-   * Puts texts in front of a list, and waits for the answer.
-   *
-   * @param action The action, for errors.
-   */
+  /** Puts texts in front of a list, and waits for the answer. */
   push(
     action: string,
     command: Push,
@@ -192,7 +183,6 @@ export class RedisClient implements AsyncDisposable {
   /**
    * Runs a script.
    *
-   * @param action The action, for errors.
    * @param watched The keys that it reads, and of which the server is to tell when they change.
    */
   run(
@@ -224,9 +214,6 @@ export class RedisClient implements AsyncDisposable {
   /**
    * Waits until replicas have what was written so far.
    *
-   * @param action The action, for errors.
-   * @param replicas How many of them.
-   * @param _key A key in the slot, where there are several.
    * @throws {TimeoutError} If fewer have it by its deadline: perhaps it is lost.
    */
   async confirm(
@@ -362,22 +349,12 @@ export class RedisClient implements AsyncDisposable {
   }
 }
 
-/**
- * Says what tells a message from others.
- *
- * @param bytes The message.
- * @returns A digest of its bytes.
- */
+/** Says what tells a message from others. */
 export function digest(bytes: Uint8Array): string {
   return createHash("sha1").update(bytes).digest("hex");
 }
 
-/**
- * Makes a script of its text.
- *
- * @param text The text.
- * @returns The script.
- */
+/** Makes a script of its text. */
 export function toScript(text: string): Script {
   return { text, sha: createHash("sha1").update(text).digest("hex") };
 }

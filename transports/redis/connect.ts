@@ -25,10 +25,6 @@ export interface Sockets {
 /**
  * Connects once: finds the master, if a sentinel is to tell, dials it twice, and logs in.
  *
- * @param url The URL, its defaults filled in.
- * @param address The address and the login.
- * @param options Limits, heartbeat, the password.
- * @returns The sockets, logged in.
  * @throws {AuthenticationError} If the server refuses the user.
  * @throws {NotFoundError} If it has no such database, or a sentinel no such master.
  * @throws {UnsupportedError} If it is a node of a cluster, or too old.
@@ -194,14 +190,7 @@ export interface ClusterDialer {
   seek(limits: CallOptions): Promise<readonly SlotRange[]>;
 }
 
-/**
- * Dials the nodes of a cluster.
- *
- * @param url The URL, its defaults filled in.
- * @param address The addresses of some nodes and the login.
- * @param options Limits, heartbeat, the password.
- * @returns What dials them.
- */
+/** Dials the nodes of a cluster. */
 export function dialCluster(
   url: BrokerUrl,
   address: RedisAddress,

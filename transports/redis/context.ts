@@ -292,10 +292,7 @@ function scriptsOf(layout: Layout): ReadonlyMap<string, TimedScript> {
 /**
  * The version of a view: of the tables, and of the sets that it rests on.
  *
- * @param mirror The tables as they were read.
- * @param exchanges The exchanges whose bindings the view shows.
  * @param version Which of the two versions of the tables counts.
- * @returns A text that `versionArguments` reads.
  */
 export function formatVersion(
   mirror: Mirror,
@@ -313,8 +310,6 @@ export function formatVersion(
 /**
  * Returns a view's version as it is when a change that depended on it has been made.
  *
- * @param mirror The tables, with that change.
- * @param version The version that {@linkcode formatVersion} made before.
  * @returns The version of the same view now; what others changed meanwhile still makes it old.
  */
 export function versionAfter(mirror: Mirror, version: string): string {
@@ -326,12 +321,7 @@ export function versionAfter(mirror: Mirror, version: string): string {
   return JSON.stringify([doubts, mirror.version, count, ...sizes]);
 }
 
-/**
- * Looks up the version of the tables in a view's.
- *
- * @param version The version that {@linkcode formatVersion} made.
- * @returns It, without the sets.
- */
+/** Looks up the version of the tables in a view's. */
 export function versionIn(version: string): string {
   return JSON.parse(version)[1];
 }
@@ -339,7 +329,6 @@ export function versionIn(version: string): string {
 /**
  * Returns the arguments by which a script checks the view that a decision depends on.
  *
- * @param mirror The tables as they are known now.
  * @param version The view's version; `undefined` is none, and fits all.
  * @returns The script's arguments, or `undefined` if the view is known to be old: a set that was swapped for one of equal size the server does not notice.
  */

@@ -12,12 +12,7 @@ const COLON = 58;
  * Cancels a delayed message, or moves it: looks through those of its queue, some hundreds
  * in a step.
  *
- * @param context The connection.
- * @param queue The queue.
- * @param messageId The message's id.
  * @param delay Milliseconds; `undefined` cancels it.
- * @param options The limits of the call.
- * @returns Whether there was one.
  */
 export async function changeDelayed(
   context: Context,
@@ -53,14 +48,7 @@ interface Member {
   readonly isAwaited: boolean;
 }
 
-/**
- * Lists the delayed messages of a queue.
- *
- * @param context The connection.
- * @param queue The queue.
- * @param options The limits of each request.
- * @returns The pages.
- */
+/** Lists the delayed messages of a queue. */
 export async function* listDelayed(
   context: Context,
   queue: string,

@@ -21,13 +21,7 @@ export interface Dial {
   readonly clock: Clock;
 }
 
-/**
- * Says how the client is to dial, and that it is to do no more than that.
- *
- * @param dial The address.
- * @param timeout For how long to try, ms.
- * @returns The client's options.
- */
+/** Says how the client is to dial, and that it is to do no more than that. */
 export function redisOptions(
   dial: Dial,
   timeout: number,

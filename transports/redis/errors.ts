@@ -23,12 +23,7 @@ import { LAYOUT_VERSION } from "./layout.ts";
 const LOSSES =
   /(?:^|: -)(READONLY|LOADING|MASTERDOWN|UNBLOCKED|CLUSTERDOWN|NOREPLICAS|MISCONF|-?FAILOVER|ERR max number of clients)\b/;
 
-/**
- * Says whether a server's answer means that the connection is of no more use.
- *
- * @param text The server's words.
- * @returns Whether it does.
- */
+/** Says whether a server's answer means that the connection is of no more use. */
 export function isLoss(text: string): boolean {
   return LOSSES.test(text);
 }
@@ -37,9 +32,6 @@ export function isLoss(text: string): boolean {
  * Translates what a server answered to a call.
  *
  * @param action The action that failed, after `Cannot `.
- * @param text The server's words.
- * @param cause The client's error.
- * @returns The error.
  */
 export function replyError(
   action: string,
@@ -108,9 +100,6 @@ export class PassingError extends ConnectionError {
  * Reads whether a cluster's node says that a call is to be made again, or elsewhere.
  *
  * @param action The action that failed, after `Cannot `.
- * @param text The node's words.
- * @param cause The client's error.
- * @returns The error, if it says so.
  */
 export function passingError(
   action: string,
@@ -129,7 +118,6 @@ export function passingError(
  *
  * @param action The action that failed, after `Cannot `.
  * @param isNode Whether it is a node of a cluster, whose address another may have told.
- * @returns The error.
  */
 export function noHandshake(action: string, isNode: boolean): TimeoutError {
   const told = isNode
@@ -144,10 +132,7 @@ export function noHandshake(action: string, isNode: boolean): TimeoutError {
 /**
  * Makes the error for a connection that was lost, or could not be had.
  *
- * @param broker The server's URL, without the password.
- * @param cause The system's or the client's error, if there is one.
  * @param dialling Whether it could not be had.
- * @returns The error.
  */
 export function lostError(
   broker: string,
@@ -163,8 +148,6 @@ export function lostError(
 /**
  * Makes the error of a connection whose owner others no longer knew: what it held is
  * somebody else's, its queues and consumers are gone, and it must begin anew.
- *
- * @returns The error.
  */
 export function takenForDeadError(): ConnectionError {
   return new ConnectionError(
@@ -173,12 +156,7 @@ export function takenForDeadError(): ConnectionError {
   );
 }
 
-/**
- * Says whether a client's error is what the server answered.
- *
- * @param error The error.
- * @returns Whether it is.
- */
+/** Says whether a client's error is what the server answered. */
 export function isReplyError(error: unknown): error is Error {
   return error instanceof Error && error.name === "ReplyError";
 }

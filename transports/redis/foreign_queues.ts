@@ -117,9 +117,6 @@ export class ForeignQueues {
  * Goes through the keys of Kombu's sets of bindings, page by page. Where queues have slots of
  * their own there are none.
  *
- * @param context The connection.
- * @param action The action, for errors.
- * @param options The call's limits.
  * @returns The keys; `undefined` where the server lets nobody look.
  */
 export async function* bindingSets(

@@ -10,8 +10,6 @@ export interface Place {
 /**
  * Finds the members of an object by their keys; of two with one key the last, as parsers do.
  *
- * @param text The text; any text.
- * @param at The offset at which the object begins.
  * @returns The members, or `undefined` where no whole object begins there.
  */
 export function membersAt(
@@ -42,8 +40,6 @@ export function membersAt(
 /**
  * Finds where a value ends.
  *
- * @param text The text; any text.
- * @param at The offset at which the value begins.
  * @returns The place behind it; of a value that is cut off, the end of the text.
  */
 export function endOfValue(text: string, at: number): number {
@@ -64,13 +60,7 @@ export function endOfValue(text: string, at: number): number {
   return text.length;
 }
 
-/**
- * Passes over white space.
- *
- * @param text The text.
- * @param at The offset to begin at.
- * @returns The place of what is none.
- */
+/** Passes over white space. */
 export function skipSpace(text: string, at: number): number {
   return search(NO_SPACE, text, at);
 }

@@ -346,12 +346,7 @@ export class Layout {
   }
 }
 
-/**
- * Writes a text as a pattern that matches nothing else.
- *
- * @param text The text.
- * @returns The pattern.
- */
+/** Writes a text as a pattern that matches nothing else. */
 export function escapePattern(text: string): string {
   return text.replace(/[*?[\]\\^-]/g, "\\$&");
 }

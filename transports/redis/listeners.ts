@@ -181,8 +181,6 @@ export class Listeners<T extends { readonly bytes: Uint8Array }> {
 /**
  * Reads until when owners count as alive.
  *
- * @param context The connection.
- * @param owners The owners.
  * @returns For each the moment, on the server's clock; nothing for those that are gone.
  */
 export async function readLives(

@@ -10,10 +10,6 @@ const ATTEMPTS = 5;
 /**
  * Brings back a set of bindings that was evicted, or deleted by hand, where there are so many
  * that one script would hold up the server. Nobody sees a part of it.
- *
- * @param context The connection.
- * @param exchange The exchange.
- * @param options The call's limits.
  */
 export async function mendInPieces(
   context: Context,

@@ -98,9 +98,6 @@ export interface OwnOptions extends RedisTransportOptions {
 /**
  * Reads a URL and the options.
  *
- * @param url The URL, its defaults filled in.
- * @param options The options.
- * @returns The settings.
  * @throws {OptionError} If an option is unknown or bad, or the virtual host is no number.
  */
 export function readRedisOptions(

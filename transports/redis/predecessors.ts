@@ -20,7 +20,6 @@ export class Predecessors {
   /**
    * Looks up what announcements on an exchange say.
    *
-   * @param exchange The fanout exchange.
    * @returns The header as JSON, or `""` where nobody needs it.
    */
   headerFor(exchange: string): string {

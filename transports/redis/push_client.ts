@@ -54,12 +54,7 @@ function isWriter(
   return "write" in socket && typeof socket.write === "function";
 }
 
-/**
- * Says how many bytes a text has as UTF-8.
- *
- * @param text The text.
- * @returns The number.
- */
+/** Says how many bytes a text has as UTF-8. */
 export function byteLength(text: string): number {
   return Buffer.byteLength(text);
 }

@@ -9,10 +9,6 @@ import type { Predecessors } from "./predecessors.ts";
 /**
  * Works out on which channels a message is published.
  *
- * @param layout The names.
- * @param exchanges The fanout exchanges.
- * @param message The message.
- * @param predecessors The headers for consumers of 0.1.0.
  * @returns The channels, each with a line feed and a header behind it where it needs one.
  */
 export function channelsOf(
@@ -30,13 +26,7 @@ export function channelsOf(
   });
 }
 
-/**
- * Notes that the copy which came last into a list is published, too.
- *
- * @param batch The messages of one call.
- * @param channels The channels.
- * @param list The list.
- */
+/** Notes that the copy which came last into a list is published, too. */
 export function announceLast(
   { announced, lists }: Batch,
   channels: readonly string[],
@@ -49,7 +39,6 @@ export function announceLast(
 /**
  * Tells the script for many messages which of them it publishes.
  *
- * @param batch The messages of one call.
  * @returns How many, and of each its list's place, its own, and the channel.
  */
 export function announcedArguments(
@@ -73,8 +62,6 @@ const NONE = [0];
  * Makes the name of a delayed message, which says on which channels it is published when
  * it is due.
  *
- * @param id Its own name.
- * @param channels The channels.
  * @returns Both, the channels as hexadecimal digits.
  */
 export function dueName(id: string, channels: readonly string[]): string {
@@ -95,7 +82,6 @@ export const TAIL: number = `00000000-0000-4000-8000-000000000001${END}`.length;
 /**
  * Returns a queue's limits as arguments of the script for one message.
  *
- * @param traits The traits of the queue.
  * @returns `x-max-length`, `x-max-length-bytes`, whether it refuses; `""` is none.
  */
 export function limitsOf(

@@ -2,16 +2,7 @@ import type { CallOptions } from "../../model/call_options.ts";
 import type { Rate } from "../rates.ts";
 import type { Context } from "./context.ts";
 
-/**
- * Counts one more handler of a queue and a key, or says how long until one may begin.
- *
- * @param context The connection.
- * @param queue The queue.
- * @param key The key.
- * @param rate The rate.
- * @param options The call's limits.
- * @returns As of `Rates.admit`.
- */
+/** Counts one more handler of a queue and a key, or says how long until one may begin. */
 export async function admit(
   context: Context,
   queue: string,

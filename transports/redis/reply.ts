@@ -6,12 +6,7 @@ export type RedisReply = number | Uint8Array | null | readonly RedisReply[];
 /** An argument of a command or a script. */
 export type RedisArgument = string | number | Uint8Array;
 
-/**
- * Reads a text that the server sent as bytes.
- *
- * @param reply The answer.
- * @returns The text.
- */
+/** Reads a text that the server sent as bytes. */
 export function decode(reply: unknown): string {
   return reply instanceof Uint8Array ? DECODER.decode(reply) : String(reply);
 }
@@ -19,7 +14,6 @@ export function decode(reply: unknown): string {
 /**
  * Reads the answer to INFO.
  *
- * @param info The text.
  * @returns Says the value of a name; `undefined` if it is not in it.
  */
 export function valuesIn(info: string): (name: string) => string | undefined {
@@ -31,8 +25,6 @@ const DECODER = new TextDecoder();
 /**
  * Looks whether an answer of a script is a list.
  *
- * @param reply The answer.
- * @returns The list.
  * @throws {ConnectionError} If it is none: the other side is not what it should be.
  */
 export function listOf(reply: RedisReply): readonly RedisReply[] {

@@ -21,12 +21,7 @@ export type Whereabouts =
 /** A key as the scripts name it, byte for byte; "" is none. */
 export type Key = Uint8Array | "";
 
-/**
- * Reads the key of a message that a script took.
- *
- * @param reply The script's reply.
- * @returns The key.
- */
+/** Reads the key of a message that a script took. */
 export function keyIn(reply: RedisReply | undefined): Key {
   return reply instanceof Uint8Array && reply.length > 0 ? reply : "";
 }
@@ -108,12 +103,7 @@ export class RedisReservation implements Reservation {
 /**
  * Reads an entry that was taken of a queue.
  *
- * @param context The connection that holds it.
- * @param from Its queue, and which of its name.
  * @param number Its number, less than nothing if it is in quarantine.
- * @param bytes The entry.
- * @param now The server's time.
- * @param key Its key, in an ordered queue.
  * @returns It, held; `undefined` if there is none.
  */
 export function readTaken(
@@ -141,10 +131,7 @@ export function readTaken(
  * Reads what a script took beside what it was asked for: for each its queue, its number, it,
  * and which queue of its name that is.
  *
- * @param context The connection that holds it.
- * @param reply The script's answer.
  * @param now The server's time; 0 where none of them is to count as expired.
- * @returns The messages.
  */
 export function readAllTaken(
   context: Context,

@@ -11,7 +11,6 @@ const PAGE = 500;
  * Makes calls that each begin where the one before has ended.
  *
  * @param call Makes one from a cursor on; its answer is the next cursor, and what it has found.
- * @returns What each has found.
  */
 export async function* walk(
   call: (cursor: string) => Promise<RedisReply>,

@@ -104,9 +104,6 @@ export interface Scripts {
  * that the server is to watch for us. In a cluster the first of them is what stands before all
  * keys of the call: all of these are in its slot. No such key is ever there, so a node that
  * has given away a part of the slot refuses the script before it begins.
- *
- * @param layout The names of the keys.
- * @returns The scripts.
  */
 export function writeScripts(layout: Layout): Scripts {
   const { prefix, sharded = false } = layout.options;
@@ -188,12 +185,7 @@ const HOLDING = [CLOCK, LINEAGE, HOLD, SIZES];
 const PASSING = [...HOLDING, ...OWN, ANNOUNCE, PASS];
 const MENDING = [CLOCK, VERSION, ...USED, MEND];
 
-/**
- * Says whether a script goes by the time, and is told which is expected.
- *
- * @param text The script.
- * @returns Whether it does.
- */
+/** Says whether a script goes by the time, and is told which is expected. */
 export function isTimed(text: string): boolean {
   return text.includes(CLOCK);
 }

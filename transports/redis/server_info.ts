@@ -3,13 +3,7 @@ import type { ServerInfo } from "../server_info.ts";
 import type { Caller } from "./client.ts";
 import { decode, valuesIn } from "./reply.ts";
 
-/**
- * Asks the server what it is. A user may lack the right to that.
- *
- * @param client The client.
- * @param options The call's limits.
- * @returns What it tells.
- */
+/** Asks the server what it is. A user may lack the right to that. */
 export async function askServer(
   client: Caller,
   options?: CallOptions,

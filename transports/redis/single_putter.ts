@@ -25,12 +25,7 @@ function heldIn(instead: PutOptions["instead"]): RedisReservation | undefined {
     : undefined;
 }
 
-/**
- * Says whether the copies of a message are too many for one script, or too large.
- *
- * @param items The copies.
- * @returns Whether they are put in pieces.
- */
+/** Says whether the copies of a message are too many for one script, or too large. */
 export function isForPieces(items: readonly StoreItem[]): boolean {
   if (items.length === 1) return false;
   const size = items[0]?.message.body.byteLength ?? 0;

@@ -24,12 +24,7 @@ export interface SlotRange {
 /** How many slots a cluster has. */
 export const SLOTS = 16_384;
 
-/**
- * Works out the slot of a key: CRC-16 (XMODEM) of its hash tag, or of all of it.
- *
- * @param key The key.
- * @returns The slot.
- */
+/** Works out the slot of a key: CRC-16 (XMODEM) of its hash tag, or of all of it. */
 export function slotOf(key: string): number {
   const open = key.indexOf("{");
   const close = open < 0 ? -1 : key.indexOf("}", open + 1);
@@ -49,10 +44,7 @@ const ENCODER = new TextEncoder();
 /**
  * Asks a node which primaries have which slots.
  *
- * @param client The node's client.
  * @param hostname The name by which it was dialled: a node may not know its own.
- * @param limits The call's limits.
- * @returns The ranges.
  * @throws {PreconditionFailedError} If it is no node of a cluster.
  * @throws {ConnectionError} If the cluster has no slots yet.
  */

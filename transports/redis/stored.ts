@@ -34,9 +34,7 @@ const HEAD =
 /**
  * Notes in an envelope when it expires.
  *
- * @param text An envelope that we wrote.
  * @param at The moment, on the server's clock, ms.
- * @returns The envelope with it.
  */
 export function withExpiry(text: string, at: number): string {
   return `${text.slice(0, -END.length)};expires=${Math.floor(at)}${END}`;
@@ -45,7 +43,6 @@ export function withExpiry(text: string, at: number): string {
 /**
  * Notes in what somebody else wrote when it expires.
  *
- * @param bytes An envelope.
  * @param at The moment, on the server's clock, ms.
  * @returns The envelope with it, or `undefined` if its name does not stand where notes do.
  */
@@ -57,12 +54,7 @@ export function expiringBy(bytes: Uint8Array, at: number): string | undefined {
   return withExpiry(text.slice(0, place) + notes.name + END, at);
 }
 
-/**
- * Says whether an envelope has a name by which it is told from one that looks alike.
- *
- * @param bytes The envelope.
- * @returns Whether it has one.
- */
+/** Says whether an envelope has a name by which it is told from one that looks alike. */
 export function isNamed(bytes: Uint8Array): boolean {
   return LENIENT.decode(bytes).includes('"delivery_tag"');
 }
@@ -73,20 +65,12 @@ const PUT = ";put=1" + END;
 /**
  * Notes in an envelope that our queues have it already: for those of 0.1.0, which know no
  * such note, its time is over.
- *
- * @param text An envelope that we wrote, without another note.
- * @returns The envelope with it.
  */
 export function withPutNote(text: string): string {
   return `${text.slice(0, -END.length)};expires=1${PUT}`;
 }
 
-/**
- * Says whether an envelope has the note of {@linkcode withPutNote}.
- *
- * @param bytes The envelope.
- * @returns Whether it lies in our queues already.
- */
+/** Says whether an envelope has the note of {@linkcode withPutNote}. */
 export function hasPutNote(bytes: Uint8Array): boolean {
   const start = bytes.length - PUT.length;
   for (let i = 0; i < PUT.length; i++) {
@@ -119,12 +103,7 @@ function readNotes(text: string): Notes | undefined {
   return { name, expires: value("expires") ?? Infinity, count: value("count") };
 }
 
-/**
- * Reads an entry of a list.
- *
- * @param bytes The bytes.
- * @returns The message, or why it is none.
- */
+/** Reads an entry of a list. */
 export function readStored(bytes: Uint8Array): Stored {
   let text: string;
   try {
@@ -171,9 +150,7 @@ function withoutMark(message: Publishing): Publishing {
  * parsed and written again, numbers of Python's would not be what they were, and what can
  * be read but not written would keep its message from going back.
  *
- * @param text The envelope.
  * @param field The field under which it was taken: its place among others that are given back.
- * @returns The marked envelope.
  */
 export function markRedelivered(text: string, field: string): string {
   const marked = markText(text) ?? markMembers(text);
@@ -190,11 +167,6 @@ export function markRedelivered(text: string, field: string): string {
 /**
  * Makes the text to put back of an entry of a list: marked, or, where we cannot read it,
  * the same bytes.
- *
- * @param bytes The bytes of the entry.
- * @param message The message that was read from it.
- * @param field The field under which it was taken.
- * @returns The bytes to put back.
  */
 export function marked(
   bytes: Uint8Array | string,
@@ -276,8 +248,6 @@ const BYTEWISE = new TextDecoder("latin1");
  * Reads a value of the hash of unacked messages: a list of the envelope, an exchange and
  * a key. Ours name the default exchange and the queue.
  *
- * @param value The value.
- * @returns The entry.
  * @throws {DecodeError} If it is no such list.
  */
 export function readUnacked(value: Uint8Array): Unacked {

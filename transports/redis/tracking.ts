@@ -5,8 +5,6 @@ import type { Caller } from "./client.ts";
 /**
  * Subscribes to what the server tells of changed keys.
  *
- * @param listener The client that is to be told.
- * @param options The call's limits.
  * @returns The socket's number, by which another names it in {@linkcode track}; `undefined` if the server does not let us.
  */
 export async function subscribe(
@@ -20,14 +18,7 @@ export async function subscribe(
   return told === undefined ? undefined : id;
 }
 
-/**
- * Asks the server to tell a listening client when keys change that a client's scripts read.
- *
- * @param client The client that reads.
- * @param listener The number of the one that listens.
- * @param options The call's limits.
- * @returns Whether the server does.
- */
+/** Asks the server to tell a listening client when keys change that a client's scripts read. */
 export async function track(
   client: Caller,
   listener: number,

@@ -4,13 +4,7 @@ import type { Context } from "./context.ts";
 /** So many queues are noted in one script. */
 const AT_ONCE = 100;
 
-/**
- * Notes that queues are used: those with `x-expires` go when they are not.
- *
- * @param context The connection.
- * @param queues The names of the queues.
- * @param options The call's limits.
- */
+/** Notes that queues are used: those with `x-expires` go when they are not. */
 export async function useQueues(
   context: Context,
   queues: Iterable<string>,
@@ -28,13 +22,7 @@ export async function useQueues(
   }
 }
 
-/**
- * Notes that what an owner consumes is used.
- *
- * @param context The connection.
- * @param owner The owner.
- * @param options The call's limits.
- */
+/** Notes that what an owner consumes is used. */
 export async function useConsumed(
   context: Context,
   owner: string,

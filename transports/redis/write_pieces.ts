@@ -13,7 +13,6 @@ const BINDINGS = 500;
  * it, in pieces, for a binding that was left would lead to a queue that is not there. One
  * that goes only if it is empty keeps them, for they must be there if it stays.
  *
- * @param changes All of them.
  * @returns What goes before, each a plan of its own, and the last, with which the queue goes.
  */
 export function bindingsFirst(
@@ -45,9 +44,6 @@ export function bindingsFirst(
 /**
  * Splits what is written when an exchange goes: the lists of thousands of queues that it led
  * to are written behind it, in pieces. Until then they name an exchange that is not there.
- *
- * @param writes All of it.
- * @returns The writes to begin with, and those that follow.
  */
 export function inPieces(
   writes: Writes,
@@ -82,10 +78,7 @@ function isSources(field: string): boolean {
 /**
  * Returns the arguments of the script that writes.
  *
- * @param writes What is written.
- * @param changes The planned changes that it is written for.
  * @param exchanges Those whose sets change: the script tells their sizes.
- * @param seen The arguments by which it checks the view that the plan was made on.
  * @returns All of them, in the order that `APPLY` says.
  */
 export function applyArguments(
@@ -124,7 +117,6 @@ export function applyArguments(
 /**
  * Returns the fields that the planned changes leave, as far as the present state is known.
  *
- * @param writes The changes.
  * @param present Looks up the value of a field; empty if there is none.
  * @returns The fields, and their values; an empty one goes.
  */

@@ -56,13 +56,7 @@ export interface Present {
   members(exchange: string, binding: SetBinding): Iterable<string>;
 }
 
-/**
- * Works out the writes for planned changes.
- *
- * @param planned The changes, in order.
- * @param present The present state.
- * @returns The fields and members to write.
- */
+/** Works out the writes for planned changes. */
 export function planWrites(
   planned: readonly TopologyChange[],
   present: Present,
@@ -249,12 +243,7 @@ function restsOf(
 /** The record of a consumer that takes from lists alone. Others, of 0.1.0 or with `fanout: "pubsub"`, listen too. */
 const LISTS = { takes: "lists" };
 
-/**
- * Says whether a consumer has a fanout exchange's messages by listening itself.
- *
- * @param consumer Its record, as it was read.
- * @returns Whether it listens.
- */
+/** Says whether a consumer has a fanout exchange's messages by listening itself. */
 export function listens(consumer: ConsumerRecord): boolean {
   return !("takes" in consumer);
 }
@@ -371,19 +360,13 @@ function memberOf(
 /**
  * Writes a value of the hash.
  *
- * @param value The value.
  * @returns Its text, the same for equal values that were made alike.
  */
 export function write(value: unknown): string {
   return stringifyJson(value);
 }
 
-/**
- * Reads a value that a process of ours wrote: nobody else writes these fields.
- *
- * @param text Its text.
- * @returns The value.
- */
+/** Reads a value that a process of ours wrote: nobody else writes these fields. */
 export function read<T>(text: string): T {
   return parseJson(text) as T;
 }
@@ -392,7 +375,6 @@ export function read<T>(text: string): T {
  * Reads a list that a process of ours wrote.
  *
  * @param text Its text; empty where there is none.
- * @returns The entries.
  */
 export function readList<T>(text: string): T[] {
   return text === "" ? [] : read<T[]>(text);
