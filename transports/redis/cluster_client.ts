@@ -4,12 +4,11 @@ import { ConnectionError } from "../../model/errors.ts";
 import { connectionClosed } from "../connection_errors.ts";
 import type { CloseReason } from "../transport.ts";
 import type { Arrivals } from "./arrivals.ts";
-import type { Caller, RedisClient } from "./client.ts";
-import { ClusterCaller, type Router } from "./cluster_caller.ts";
+import type { Caller, RedisClient, RunOptions, Script } from "./client.ts";
 import type { ClusterDialer, Sockets } from "./connect.ts";
 import { PassingError } from "./errors.ts";
+import type { RedisArgument, RedisReply } from "./reply.ts";
 import { type NodeAddress, readSlots, slotOf, SLOTS } from "./slots.ts";
-import { subscribe, track } from "./tracking.ts";
 
 /** How long to wait until a call that a node refused is made again, at first and at the most, ms. */
 const FIRST_PAUSE = 10;
@@ -18,10 +17,6 @@ const LAST_PAUSE = 200;
 /** A node of the cluster that has slots. */
 interface Node extends Sockets {
   readonly address: NodeAddress;
-  /** The number of the listening socket, if the server tells it. */
-  readonly socket: number | undefined;
-  /** Whether it tells of changes. */
-  readonly rings: boolean;
 }
 
 /** What all calls of a cluster share. */
@@ -39,7 +34,7 @@ export interface ClusterSettings {
  * nothing then. A node that is lost while it has slots ends all: who connects anew is told which
  * node has them by then.
  */
-export class Cluster implements Router {
+export class Cluster implements AsyncDisposable {
   /** Settles once, when a node that has slots was lost, or all was closed. Never rejects. */
   readonly closed: Promise<CloseReason>;
   /** Calls by the sockets for commands. */
@@ -100,7 +95,7 @@ export class Cluster implements Router {
     return this.#nodeOf(this.shared)?.socket;
   }
 
-  /** Calls the node that has a key. */
+  /** Calls the node that has a key, once where the call cannot be repeated. */
   route<T>(
     key: string,
     action: string,
@@ -230,11 +225,8 @@ export class Cluster implements Router {
   ): Promise<void> {
     const sockets = await this.#dialer.open(address, limits);
     const { commands, listener } = sockets;
-    const socket = await subscribe(listener, limits);
-    const rings = socket !== undefined &&
-      await track(commands, socket, limits);
     if (this.#arrivals !== undefined) listener.listen(this.#arrivals);
-    this.#nodes.set(name, { ...sockets, address, socket, rings });
+    this.#nodes.set(name, { ...sockets, address });
     Promise.race([commands.closed, listener.closed]).then((reason) => {
       this.#nodes.delete(name);
       const hasSlots = this.#slots.includes(name);
@@ -266,5 +258,109 @@ export class Cluster implements Router {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
     this.#settle(reason);
+  }
+}
+
+/** Commands that any node can do. */
+const KEYLESS = /^(?:PING|SCAN|INFO|TIME|CLIENT|WAIT|P?(?:UN)?SUBSCRIBE)$/;
+
+/** One of the two sockets to each node, as one client. */
+class ClusterCaller implements Caller {
+  readonly #cluster: Cluster;
+  readonly #which: "commands" | "listener";
+
+  constructor(cluster: Cluster, which: "commands" | "listener") {
+    this.#cluster = cluster;
+    this.#which = which;
+  }
+
+  get closed(): Promise<CloseReason> {
+    return this.#cluster.closed;
+  }
+
+  get watching(): boolean {
+    return this.#cluster.rings;
+  }
+
+  /** There are several. */
+  get peer(): undefined {
+    return undefined;
+  }
+
+  get native(): RedisClient["native"] {
+    return this.#cluster.native;
+  }
+
+  send(...call: Parameters<Caller["send"]>): Promise<RedisReply> {
+    const [action, command, options] = call;
+    const key = this.#keyOf(command);
+    return this.#route(key, action, options, (node) => node.send(...call));
+  }
+
+  ask(...call: Parameters<Caller["ask"]>): ReturnType<Caller["ask"]> {
+    const [action, command, options] = call;
+    const key = this.#keyOf(command);
+    return this.#route(key, action, options, (node) => node.ask(...call));
+  }
+
+  /** Whose texts are sent once: where the node refuses them, the publisher has them still. */
+  push(...call: Parameters<Caller["push"]>): Promise<RedisReply> {
+    const [action, { list }, options] = call;
+    const send = (node: RedisClient) => node.push(...call);
+    return this.#route(list, action, options, send, true);
+  }
+
+  /** In the slot of its place. */
+  run(
+    action: string,
+    script: Script,
+    watched: readonly string[],
+    args: readonly RedisArgument[],
+    options?: RunOptions,
+  ): Promise<RedisReply> {
+    const place = options?.place ?? this.#cluster.shared;
+    const all = { ...options, place };
+    const run = (node: RedisClient) =>
+      node.run(action, script, watched, args, all);
+    return this.#route(place, action, options, run);
+  }
+
+  confirm(...call: Parameters<Caller["confirm"]>): Promise<void> {
+    const [action, , key, options] = call;
+    return this.#route(key, action, options, (node) => node.confirm(...call));
+  }
+
+  watch(...call: Parameters<Caller["watch"]>): Promise<boolean> {
+    const [action, [key = ""]] = call;
+    return this.#route(key, action, undefined, (node) => node.watch(...call));
+  }
+
+  listen(arrivals: Arrivals): void {
+    this.#cluster.listen(arrivals);
+  }
+
+  destroy(error: Error): void {
+    this.#cluster.destroy(error);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#cluster[Symbol.asyncDispose]();
+  }
+
+  #route<T>(
+    key: string,
+    action: string,
+    options: CallOptions | undefined,
+    call: (node: RedisClient) => Promise<T>,
+    isOnce?: boolean,
+  ): Promise<T> {
+    const each = (node: Sockets) => call(node[this.#which]);
+    return this.#cluster.route(key, action, options, each, isOnce);
+  }
+
+  #keyOf([name, key]: readonly [string, ...RedisArgument[]]): string {
+    return KEYLESS.test(name) || typeof key !== "string"
+      ? this.#cluster.shared
+      : key;
   }
 }

@@ -7,8 +7,10 @@ import {
 import { MAX_RESPONSE } from "../../model/response_limit.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import { formatUrl } from "../../url/format.ts";
+import type { ServerInfo } from "../server_info.ts";
 import type { ConnectOptions } from "../transport.ts";
-import { RedisClient } from "./client.ts";
+import { INVALIDATE } from "./arrivals.ts";
+import { type Caller, RedisClient } from "./client.ts";
 import { type NodeAddress, readSlots, type SlotRange } from "./slots.ts";
 import { decode, valuesIn } from "./reply.ts";
 import type { Dial } from "./dial.ts";
@@ -20,6 +22,10 @@ export interface Sockets {
   readonly commands: RedisClient;
   /** For what the server says unasked. */
   readonly listener: RedisClient;
+  /** The number of that one, if the server tells it. */
+  readonly socket: number | undefined;
+  /** Whether the server tells of changes. */
+  readonly rings: boolean;
 }
 
 /**
@@ -90,7 +96,9 @@ async function openBoth(
   try {
     const [commands, listener] = await Promise.all(opening);
     await examine(commands, dial, limits);
-    return { commands, listener };
+    const socket = await subscribe(listener, limits);
+    const rings = socket !== undefined && await track(commands, socket, limits);
+    return { commands, listener, socket, rings };
   } catch (error) {
     await Promise.allSettled(opening);
     await Promise.all(open.map((client) => client[Symbol.asyncDispose]()));
@@ -182,6 +190,65 @@ async function examine(
   }
 }
 
+/**
+ * Subscribes to what the server tells of changed keys.
+ *
+ * @returns The socket's number, by which another names it in {@linkcode track}; `undefined` if the server does not let us.
+ */
+async function subscribe(
+  listener: RedisClient,
+  options: CallOptions,
+): Promise<number | undefined> {
+  const action = "listen for changes";
+  const id = await listener.ask(action, ["CLIENT", "ID"], options);
+  if (typeof id !== "number") return undefined;
+  const told = await listener.ask(action, ["SUBSCRIBE", INVALIDATE], options);
+  return told === undefined ? undefined : id;
+}
+
+/** Asks the server to tell a listening client when keys change that a client's scripts read. */
+async function track(
+  client: RedisClient,
+  listener: number,
+  options: CallOptions,
+): Promise<boolean> {
+  const action = "watch for changes";
+  // Our own changes we know already (`NOLOOP`).
+  const tracks = await client.ask(action, [
+    ...["CLIENT", "TRACKING", "ON", "REDIRECT"] as const,
+    ...[String(listener), "OPTIN", "NOLOOP"],
+  ], options);
+  if (tracks === undefined) return false; // a proxy, or an old server
+  // Each call that is to be watched asks for it: where it may not, nothing is.
+  const caches = ["CLIENT", "CACHING", "YES"] as const;
+  const may = await client.ask(action, caches, options);
+  return client.watching = may !== undefined;
+}
+
+/** Asks the server what it is. A user may lack the right to that. */
+export async function askServer(
+  client: Caller,
+  options?: CallOptions,
+): Promise<ServerInfo> {
+  const action = "ask the server what it is";
+  const [info, time] = await Promise.all([
+    client.ask(action, ["INFO", "server"], options),
+    client.ask(action, ["TIME"], options),
+  ]);
+  const value = valuesIn(decode(info ?? ""));
+  const [seconds, micros] = Array.isArray(time)
+    ? time.map((each) => Number(decode(each)))
+    : [];
+  return {
+    // Valkey says so beside the version of Redis that it is like.
+    product: value("server_name") ?? (info === undefined ? undefined : "redis"),
+    version: value("valkey_version") ?? value("redis_version"),
+    time: seconds === undefined || micros === undefined
+      ? undefined
+      : seconds * 1000 + micros / 1000,
+  };
+}
+
 /** The nodes of a cluster, and which slots they have. */
 export interface ClusterDialer {
   /** Opens the sockets to a node. */
@@ -202,69 +269,69 @@ export function dialCluster(
       const login = { password, options, address };
       return await openBoth({ ...base, ...node }, login, limits);
     },
-    seek: async ({ signal, deadline = Infinity }) => {
+    seek: async (limits) => {
       const { base, password } = await dialTo(url, address, options);
-      const { broker } = base;
-      let failure: unknown;
-      let shares = address.hosts.length + 1;
-      for (const { hostname = "127.0.0.1", port = 6379 } of address.hosts) {
-        const now = base.clock.now();
-        const limits = { signal, deadline: now + (deadline - now) / shares-- };
-        let client: RedisClient | undefined;
-        try {
-          client = await RedisClient.open({ ...base, hostname, port }, limits);
-          const login = { broker, password, options, address };
-          await logIn(client, login, limits);
-          return await readSlots(client, hostname, limits);
-        } catch (error) {
-          if (signal?.aborted) throw error;
-          failure = error;
-        } finally {
-          await client?.[Symbol.asyncDispose]();
-        }
-      }
-      throw failure;
+      const login = { broker: base.broker, password, options, address };
+      const { hosts } = address;
+      return await askAny(base, hosts, 6379, limits, async (client, ...by) => {
+        const [limits, hostname] = by;
+        await logIn(client, login, limits);
+        return await readSlots(client, hostname, limits);
+      });
     },
   };
 }
 
-/** Asks the sentinels in their order, until one knows. Each has its share of the time: behind a silent one there may be one that answers. */
+/** Asks the sentinels for the address of the master. */
 async function findMaster(
   base: Omit<Dial, "hostname" | "port">,
-  address: RedisAddress,
+  { hosts }: RedisAddress,
   sentinel: NonNullable<RedisAddress["sentinel"]>,
-  { signal, deadline = Infinity }: CallOptions,
-): Promise<{ readonly hostname: string; readonly port: number }> {
+  limits: CallOptions,
+): Promise<NodeAddress> {
   const { masterName, username, password } = sentinel;
+  const action = `ask a sentinel for the master "${masterName}"`;
+  return await askAny(base, hosts, 26_379, limits, async (client, limits) => {
+    if (password !== undefined) {
+      const user = username === undefined ? [] : [username];
+      await client.send(action, ["AUTH", ...user, password], limits);
+    }
+    const answer = await client.send(action, [
+      ...["SENTINEL", "GET-MASTER-ADDR-BY-NAME"] as const,
+      masterName,
+    ], limits);
+    if (Array.isArray(answer)) {
+      return { hostname: decode(answer[0]), port: Number(decode(answer[1])) };
+    }
+    throw new NotFoundError(
+      `Cannot ${action}: it knows no master of this name`,
+      { outcome: "not-sent" },
+    );
+  });
+}
+
+/** Asks servers in their order, until one knows. Each has its share of the time: behind a silent one there may be one that answers. */
+async function askAny<T>(
+  base: Omit<Dial, "hostname" | "port">,
+  hosts: RedisAddress["hosts"],
+  usualPort: number,
+  { signal, deadline = Infinity }: CallOptions,
+  ask: (
+    client: RedisClient,
+    limits: CallOptions,
+    hostname: string,
+  ) => Promise<T>,
+): Promise<T> {
   let failure: unknown;
-  // The last share is for the master.
-  let shares = address.hosts.length + 1;
-  for (const { hostname, port } of address.hosts) {
-    let client: RedisClient | undefined;
+  // The last share is for what the answer leads to.
+  let shares = hosts.length + 1;
+  for (const { hostname = "127.0.0.1", port = usualPort } of hosts) {
     const now = base.clock.now();
     const limits = { signal, deadline: now + (deadline - now) / shares-- };
+    let client: RedisClient | undefined;
     try {
-      client = await RedisClient.open({
-        ...base,
-        hostname: hostname ?? "127.0.0.1",
-        port: port ?? 26_379,
-      }, limits);
-      const action = `ask a sentinel for the master "${masterName}"`;
-      if (password !== undefined) {
-        const user = username === undefined ? [] : [username];
-        await client.send(action, ["AUTH", ...user, password], limits);
-      }
-      const answer = await client.send(action, [
-        ...["SENTINEL", "GET-MASTER-ADDR-BY-NAME"] as const,
-        masterName,
-      ], limits);
-      if (Array.isArray(answer)) {
-        return { hostname: decode(answer[0]), port: Number(decode(answer[1])) };
-      }
-      failure = new NotFoundError(
-        `Cannot ${action}: it knows no master of this name`,
-        { outcome: "not-sent" },
-      );
+      client = await RedisClient.open({ ...base, hostname, port }, limits);
+      return await ask(client, limits, hostname);
     } catch (error) {
       if (signal?.aborted) throw error;
       failure = error;

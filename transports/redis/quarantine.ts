@@ -5,6 +5,7 @@ import type {
   QuarantineStore,
   Reservation,
 } from "../store/store.ts";
+import { digest } from "./client.ts";
 import type { Context } from "./context.ts";
 import type { News } from "./news.ts";
 import type { Settlements } from "./settlements.ts";
@@ -101,18 +102,10 @@ export class Quarantine implements QuarantineStore {
       const texts = (Array.isArray(page) ? page : [])
         .filter((each) => each instanceof Uint8Array);
       for (const bytes of texts.reverse()) {
-        yield { handle: await digest(bytes), bytes };
+        // Equal messages have equal names: it does not matter which of them goes first.
+        yield { handle: digest(bytes), bytes };
       }
       if (texts.length < PAGE) return;
     }
   }
-}
-
-/** Equal messages have equal names: it does not matter which of them goes first. */
-async function digest(bytes: Uint8Array): Promise<string> {
-  const hash = await crypto.subtle.digest("SHA-256", bytes.slice());
-  return Array.from(
-    new Uint8Array(hash),
-    (byte) => byte.toString(16).padStart(2, "0"),
-  ).join("");
 }

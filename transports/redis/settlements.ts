@@ -12,11 +12,21 @@ import { marked, withExpiry } from "./stored.ts";
 const AT_ONCE = 200;
 const MAX_SIZE = 1_000_000;
 
-/** The messages that one script gives back. */
-interface Piece {
-  readonly held: RedisReservation[];
-  readonly args: RedisArgument[];
-  size: number;
+/** Splits what is given back into what one script gives back. */
+export function* releasePieces<T>(
+  all: Iterable<T>,
+  sizeOf: (each: T) => number,
+): Iterable<readonly T[]> {
+  let piece: T[] = [];
+  let size = 0;
+  for (const each of all) {
+    piece.push(each);
+    size += sizeOf(each);
+    if (piece.length < AT_ONCE && size < MAX_SIZE) continue;
+    yield piece;
+    [piece, size] = [[], 0];
+  }
+  if (piece.length > 0) yield piece;
 }
 
 /** Settles taken messages: acks, requeues, quarantines or renews them. */
@@ -139,29 +149,6 @@ export class Settlements {
     const { layout } = this.#context;
     // The last to be served first: each goes in front of those before it.
     const held = unacked(reservations).reverse();
-    const pieces: Piece[] = [];
-    for (const each of held) {
-      let piece = pieces.at(-1);
-      if (
-        piece === undefined || piece.held.length >= AT_ONCE ||
-        piece.size >= MAX_SIZE
-      ) pieces.push(piece = { held: [], args: [], size: 0 });
-      const { message } = each;
-      const priority = "error" in message
-        ? undefined
-        : message.properties.priority;
-      piece.held.push(each);
-      piece.size += each.bytes.length;
-      piece.args.push(
-        each.handle,
-        "",
-        1,
-        each.queue,
-        this.#context.suffixOf(each.queue, priority),
-        delivered ? marked(each.bytes, message, each.handle) : each.bytes,
-        each.lineage,
-      );
-    }
     const moved = aside(reservations).map(async ({ queue, bytes }) => {
       const action = `requeue a message of queue "${queue}"`;
       const list = layout.list(queue, 0);
@@ -180,10 +167,19 @@ export class Settlements {
       }
     }
     const lost: Reservation[] = [];
-    for (const { held, args } of pieces) {
+    for (const some of releasePieces(held, ({ bytes }) => bytes.length)) {
+      const args = some.flatMap((each): RedisArgument[] => {
+        const { handle, queue, lineage, bytes, message } = each;
+        const priority = "error" in message
+          ? undefined
+          : message.properties.priority;
+        const suffix = this.#context.suffixOf(queue, priority);
+        const text = delivered ? marked(bytes, message, handle) : bytes;
+        return [handle, "", 1, queue, suffix, text, lineage];
+      });
       const action = "requeue messages";
       const reply = await this.#context.run("release", action, args, options);
-      lost.push(...placesIn(held, reply));
+      lost.push(...placesIn(some, reply));
     }
     await Promise.all(moved);
     for (const queue of new Set(reservations.map(({ queue }) => queue))) {

@@ -25,6 +25,7 @@ import type { Peer } from "../peer.ts";
 import type { Rates } from "../rates.ts";
 import type { Caller } from "./client.ts";
 import { decode } from "./reply.ts";
+import { askServer, type Sockets } from "./connect.ts";
 import type { Context } from "./context.ts";
 import { takenForDeadError } from "./errors.ts";
 import { changeDelayed, listDelayed } from "./delayed.ts";
@@ -35,10 +36,8 @@ import { RedisInspection } from "./inspection.ts";
 import { News } from "./news.ts";
 import type { RedisOptions } from "./options.ts";
 import { Putter } from "./putter.ts";
-import { admit } from "./rates.ts";
 import { Reserver } from "./reserver.ts";
 import { Quarantine } from "./quarantine.ts";
-import { askServer } from "./server_info.ts";
 import { Settlements } from "./settlements.ts";
 import { Sweeper } from "./sweeper.ts";
 import { Tables } from "./tables.ts";
@@ -62,6 +61,11 @@ const CAPABILITIES: readonly Capability[] = [
   "queue-ttl",
   "shared-topology",
 ];
+
+/** How a connection hears of changes. */
+export interface StoreSockets extends Pick<Sockets, "rings" | "socket"> {
+  readonly listener: Caller;
+}
 
 /** A connection to a Redis server. */
 export class RedisStore implements Store {
@@ -94,11 +98,9 @@ export class RedisStore implements Store {
   /** Makes one over two sockets: of commands, and of what the server tells. */
   constructor(
     context: Context,
-    listener: Caller,
+    { listener, rings, socket }: StoreSockets,
     redis: RedisOptions,
     options: ConnectOptions,
-    rings: boolean,
-    socket: number | undefined,
   ) {
     this.#context = context;
     this.#listener = listener;
@@ -158,7 +160,7 @@ export class RedisStore implements Store {
     this.presence = { heartbeat: this.#heartbeat.bind(this) };
     this.broadcasts = this.#fanout;
     this.quarantine = new Quarantine(context, news, settlements);
-    this.rates = { admit: admit.bind(undefined, context) };
+    this.rates = { admit: this.#admit.bind(this) };
     this.inspection = new RedisInspection(context, tables, this.#fanout);
     // The one is of no use without the other.
     const first = Promise.race([context.commands.closed, listener.closed]);
@@ -241,6 +243,18 @@ export class RedisStore implements Store {
     const isThere = await changeDelayed(this.#context, ...call);
     if (isThere && call[2] !== undefined) this.#news.ringDue();
     return isThere;
+  }
+
+  async #admit(...call: Parameters<Rates["admit"]>): Promise<number> {
+    const [queue, key, { limit, interval }, options] = call;
+    const { layout } = this.#context;
+    const reply = await this.#context.run(
+      "admit",
+      `count a handler of queue "${queue}"`,
+      [layout.rate(queue, key), limit, Math.ceil(interval * 1000)],
+      { ...options, queueOf: () => queue },
+    );
+    return Number(reply) / 1000;
   }
 
   async #promoteDue(

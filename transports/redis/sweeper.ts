@@ -5,6 +5,7 @@ import type { Context } from "./context.ts";
 import type { News } from "./news.ts";
 import type { RedisOptions } from "./options.ts";
 import { walk } from "./scanning.ts";
+import { releasePieces } from "./settlements.ts";
 import { marked, readStored, readUnacked, type Unacked } from "./stored.ts";
 import type { Tables } from "./tables.ts";
 
@@ -14,9 +15,8 @@ const CLAIM = 30_000;
 /** So many are looked for before they are put in order and given back. */
 const MAX = 10_000;
 
-/** So many are given back in one script, or so many bytes: the server does nothing else meanwhile. */
+/** In so many places it is looked at once. */
 const AT_ONCE = 200;
-const MAX_SIZE = 1_000_000;
 
 /** The unacked messages that are to be given back. */
 interface Overdue {
@@ -196,16 +196,10 @@ export class Sweeper {
     found: readonly Overdue[],
     options?: CallOptions,
   ): Promise<void> {
-    let piece: Overdue[] = [];
-    let size = 0;
-    for (const each of lastFirst(found)) {
-      piece.push(each);
-      size += each.value.length;
-      if (piece.length < AT_ONCE && size < MAX_SIZE) continue;
+    const all = lastFirst(found);
+    for (const piece of releasePieces(all, ({ value }) => value.length)) {
       await this.#restore(piece, options);
-      [piece, size] = [[], 0];
     }
-    await this.#restore(piece, options);
   }
 
   /** Puts messages back, but for those that were settled or renewed meanwhile. */
@@ -213,7 +207,6 @@ export class Sweeper {
     found: readonly Overdue[],
     options?: CallOptions,
   ): Promise<void> {
-    if (found.length === 0) return;
     const args: RedisArgument[] = [];
     const restored = new Set<string>();
     for (const { field, value, score } of found) {

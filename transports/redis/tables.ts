@@ -18,8 +18,7 @@ import {
   versionIn,
 } from "./context.ts";
 import type { Versions } from "./layout.ts";
-import { pairs, scan } from "./scanning.ts";
-import { mendInPieces } from "./mending.ts";
+import { mendInPieces, pairs, scan } from "./scanning.ts";
 import { useQueues } from "./usage.ts";
 import { applyArguments, bindingsFirst, inPieces } from "./write_pieces.ts";
 import type { Writes } from "./writes.ts";

@@ -3,7 +3,6 @@ import { createStoreTransport } from "../store/connection.ts";
 import type { Store } from "../store/store.ts";
 import type { ConnectOptions, Transport } from "../transport.ts";
 import { REDIS } from "../url_defaults.ts";
-import type { Caller } from "./client.ts";
 import { Cluster } from "./cluster_client.ts";
 import { connect, dialCluster } from "./connect.ts";
 import { Context } from "./context.ts";
@@ -12,7 +11,6 @@ import { Mirror } from "./mirror.ts";
 import { readRedisOptions, type RedisOptions } from "./options.ts";
 import { SlotContext } from "./slot_context.ts";
 import { RedisStore } from "./store.ts";
-import { subscribe, track } from "./tracking.ts";
 
 /**
  * Makes the Redis transport.
@@ -31,48 +29,16 @@ export function createTransport(): Transport {
   return createStoreTransport({ name: "redis", defaults: REDIS, open });
 }
 
-/** The sockets of a connection, and how it hears of changes. */
-interface Opened {
-  readonly commands: Caller;
-  readonly listener: Caller;
-  /** The number of a listening socket, if the server tells it. */
-  readonly id: number | undefined;
-  /** Whether the server tells of changes. */
-  readonly rings: boolean;
-}
-
-async function openServer(
-  url: BrokerUrl,
-  { address }: RedisOptions,
-  options: ConnectOptions,
-): Promise<Opened> {
-  const { signal, deadline } = options;
-  const sockets = await connect(url, address, options);
-  const { commands, listener } = sockets;
-  try {
-    const limits = { signal, deadline };
-    const id = await subscribe(listener, limits);
-    const rings = id !== undefined && await track(commands, id, limits);
-    return { ...sockets, id, rings };
-  } catch (error) {
-    await commands[Symbol.asyncDispose]();
-    await listener[Symbol.asyncDispose]();
-    throw error;
-  }
-}
-
 async function openCluster(
   url: BrokerUrl,
   { address }: RedisOptions,
   { shared }: Layout,
   options: ConnectOptions,
-): Promise<Opened> {
+): Promise<Cluster> {
   const { clock, signal, deadline, operationTimeout: timeout } = options;
   const dialer = dialCluster(url, address, options);
   const settings = { shared, clock, timeout };
-  const cluster = await Cluster.open(dialer, settings, { signal, deadline });
-  const { commands, listener, socket: id, rings } = cluster;
-  return { commands, listener, id, rings };
+  return await Cluster.open(dialer, settings, { signal, deadline });
 }
 
 async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
@@ -80,16 +46,17 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
   const { owner, clock, signal, deadline } = options;
   const limits = { signal, deadline };
   const layout = new Layout(redis.layout);
-  const { commands, listener, id, rings } = redis.address.cluster
+  const sockets = redis.address.cluster
     ? await openCluster(url, redis, layout, options)
-    : await openServer(url, redis, options);
+    : await connect(url, redis.address, options);
+  const { commands, listener } = sockets;
   try {
     const mirror = new Mirror(layout, redis.fanout === "queue");
     const Kind = redis.layout.sharded ? SlotContext : Context;
     const { replicas } = redis;
     const settings = { layout, clock, owner, replicas };
     const context = new Kind(commands, mirror, settings);
-    const store = new RedisStore(context, listener, redis, options, rings, id);
+    const store = new RedisStore(context, sockets, redis, options);
     await store.open(limits);
     return store;
   } catch (error) {
