@@ -72,7 +72,7 @@ export class Context {
     this.layout = settings.layout;
     this.clock = settings.clock;
     this.limits = new Limits(settings.clock);
-    this.#time = new ServerClock(settings.clock);
+    this.#time = new ServerClock(settings.clock, !this.isSharded);
     this.owner = settings.owner;
     this.#replicas = settings.replicas;
     this.fields = `${settings.owner}.${crypto.randomUUID().slice(0, 8)}.`;
@@ -243,11 +243,6 @@ export class Context {
     return this.call(name, action, args, options);
   }
 
-  /** What scripts that go by the time are told of it. */
-  protected get expected(): readonly [generation: string, now: number] {
-    return this.#time.expected;
-  }
-
   /** Calls a script, where its caller says. */
   protected call(
     name: keyof Scripts,
@@ -258,7 +253,7 @@ export class Context {
     const script = this.#scripts.get(name);
     if (script === undefined) throw new Error(`There is no script "${name}"`);
     const watched = options?.watched ?? [];
-    const all = script.isTimed ? [...args, ...this.expected] : args;
+    const all = script.isTimed ? [...args, ...this.#time.expected] : args;
     const reply = this.commands.run(action, script, watched, all, options);
     if (this.#replicas === 0 || !CONFIRMED.has(name)) return reply;
     const key = options?.place ?? this.layout.shared;

@@ -10,10 +10,11 @@ const SLACK = 2000;
  * scripts themselves notice when it was set back, by the time that they are told to expect; a
  * clock that was set forward shows in an answer, for a call may have been on its way for
  * long. The correction lies on the server, and has a number: what was expected before the
- * last one counts no more.
+ * last one counts no more. The clocks of a cluster's nodes are taken as they are.
  */
 export class ServerClock {
   readonly #clock: Clock;
+  readonly #isCorrected: boolean;
   #generation = "";
   /** The server's clock less ours: at least, and at most. */
   #least = 0;
@@ -22,9 +23,10 @@ export class ServerClock {
   /** The calendar's clock less ours: if that changes one of ours was set, or stood still. */
   #calendar = 0;
 
-  /** Makes one that knows nothing yet. */
-  constructor(clock: Clock) {
+  /** Makes one that knows nothing yet; `isCorrected` says whether the server's clock is one, which can be corrected. */
+  constructor(clock: Clock, isCorrected = true) {
     this.#clock = clock;
+    this.#isCorrected = isCorrected;
   }
 
   /** The time, as well as we know it, ms. */
@@ -39,9 +41,9 @@ export class ServerClock {
 
   /** The arguments of a script: the number of the correction, and the time that is expected. */
   get expected(): readonly [generation: string, now: number] {
-    return this.#generation === ""
-      ? ["", 0]
-      : [this.#generation, Math.floor(this.now)];
+    return this.#isCorrected && this.#generation !== ""
+      ? [this.#generation, Math.floor(this.now)]
+      : ["", 0];
   }
 
   /**
@@ -60,7 +62,7 @@ export class ServerClock {
     const calendar = this.#clock.wall() - here;
     const ahead = now - (here + this.#most);
     if (
-      generation === this.#generation && ahead > SLACK &&
+      this.#isCorrected && generation === this.#generation && ahead > SLACK &&
       Math.abs(calendar - this.#calendar) < SLACK / 2
     ) return Math.round(now - this.now);
     // An answer that lay unread says little; earlier answers say more.

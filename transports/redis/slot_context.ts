@@ -67,11 +67,6 @@ export class SlotContext extends Context {
     return true;
   }
 
-  /** The server's clock is that of many nodes: none is corrected. */
-  protected override get expected(): readonly [string, number] {
-    return ["", 0];
-  }
-
   override places(): Iterable<string> {
     return [...this.mirror.topology.queues()].map(({ declaration }) =>
       declaration.name

@@ -114,3 +114,13 @@ Deno.test("redis: the server's time is that of a clock that is never set", () =>
   assertEquals(time.sync([start + 5, utf8("1")], clock.now()), undefined);
   assertEquals(time.expected, ["1", start + 5]);
 });
+
+Deno.test("redis: the time of a cluster's nodes is believed as it is, and nothing is expected of it", () => {
+  const clock = new TestClock();
+  const time = new ServerClock(clock, false);
+  const start = 1_700_000_000_000;
+  assertEquals(time.sync([start, utf8("0")], clock.now()), undefined);
+  assertEquals(time.sync([start + 9000, utf8("0")], clock.now()), undefined);
+  assertEquals(time.now, start + 9000);
+  assertEquals(time.expected, ["", 0]);
+});
