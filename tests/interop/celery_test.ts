@@ -52,6 +52,9 @@ function celery(
         await using peer = new Peer(python.python, broker.url, meeting.theirs);
         const stage = new Stage(meeting, broker.url, python.python, peer);
         try {
+          // On MongoDB we and Kombu make the same collection; a worker of Celery ends where
+          // another makes it between its look and its own attempt.
+          await stage.connection.connect();
           await inTime(run({
             stage,
             python: python.python,
