@@ -52,13 +52,12 @@ export class Getter<T> implements AsyncDisposable {
 
   /** Takes a message, or `undefined` if the queue is empty. */
   async get(queue: string, call: Call): Promise<Message<T> | undefined> {
-    const pull = () => this.#some(queue, 1, call);
-    const [message] = await this.#told(queue, pull);
+    const [message] = await this.told(queue, () => this.some(queue, 1, call));
     return message;
   }
 
-  /** Tells the middlewares of a call that has ended without a message. */
-  async #told<R extends Message<T> | readonly Message<T>[]>(
+  /** Takes messages by `pull`, and tells the middlewares where that has ended without one. */
+  async told<R extends Message<T> | readonly Message<T>[]>(
     queue: string,
     pull: () => Promise<R>,
   ): Promise<R> {
@@ -79,7 +78,7 @@ export class Getter<T> implements AsyncDisposable {
   }
 
   /** Takes messages that are ready; fewer than `max` where the broker hands out no more at once. */
-  async #some(
+  async some(
     queue: string,
     max: number,
     call: Call,
@@ -141,7 +140,7 @@ export class Getter<T> implements AsyncDisposable {
     return messages;
   }
 
-  /** Takes a message, and waits for one if the queue is empty. */
+  /** Takes a message, and waits for one if the queue is empty; for {@linkcode told}. */
   async next(
     queue: Queue,
     name: string,
@@ -150,12 +149,10 @@ export class Getter<T> implements AsyncDisposable {
   ): Promise<Message<T>> {
     const late = (cause: Error | undefined) =>
       noneCame(name, call.deadline - began, cause);
-    return await this.#told(name, async () => {
-      const take = () => this.#some(name, 1, call);
-      const [found] = await this.#session.retry(call, take);
-      return found ??
-        await this.#awaiter(queue, name).message(call, began, late);
-    });
+    const take = () => this.some(name, 1, call);
+    const [found] = await this.#session.retry(call, take);
+    return found ??
+      await this.#awaiter(queue, name).message(call, began, late);
   }
 
   /**
@@ -174,7 +171,7 @@ export class Getter<T> implements AsyncDisposable {
     options: OperationOptions,
   ): Promise<readonly Message<T>[]> {
     const pull = () => this.#receiveMany(queue, max, wait, options);
-    return this.#told(queue, pull);
+    return this.told(queue, pull);
   }
 
   async #receiveMany(
@@ -187,7 +184,7 @@ export class Getter<T> implements AsyncDisposable {
     const limits = () => this.#session.call(options);
     try {
       const call = limits();
-      const some = () => this.#some(queue, max, call);
+      const some = () => this.some(queue, max, call);
       taken.push(...await this.#session.retry(call, some));
       if (taken.length === 0) {
         const first = await this.#first(queue, wait, options.signal);
@@ -195,7 +192,7 @@ export class Getter<T> implements AsyncDisposable {
         taken.push(first);
       }
       while (taken.length < max) {
-        const more = await this.#some(queue, max - taken.length, limits());
+        const more = await this.some(queue, max - taken.length, limits());
         if (more.length === 0) break;
         taken.push(...more);
       }

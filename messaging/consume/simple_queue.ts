@@ -91,16 +91,21 @@ export class SimpleQueue<T = unknown> implements AsyncDisposable {
   async get(options?: OperationOptions): Promise<Message<T>> {
     const began = this.#session.clock.now();
     const call = this.#session.call(options);
-    const { queue } = await this.#open(call);
-    const { name } = await this.#declare(call);
-    return await this.#getter.next(queue, name, call, began);
+    return await this.#getter.told(this.#name, async () => {
+      const { queue } = await this.#open(call);
+      const { name } = await this.#declare(call);
+      return await this.#getter.next(queue, name, call, began);
+    });
   }
 
   /** Takes the message whose turn it is, or `undefined` if there is none now. */
   async getNoWait(options?: OperationOptions): Promise<Message<T> | undefined> {
     const call = this.#session.call(options);
-    const { name } = await this.#declare(call);
-    return await this.#getter.get(name, call);
+    const [message] = await this.#getter.told(this.#name, async () => {
+      const { name } = await this.#declare(call);
+      return await this.#getter.some(name, 1, call);
+    });
+    return message;
   }
 
   /** Counts the ready messages. */
@@ -124,6 +129,12 @@ export class SimpleQueue<T = unknown> implements AsyncDisposable {
   async close(): Promise<void> {
     await this.#parts?.producer.close();
     await this.#getter[Symbol.asyncDispose]();
+  }
+
+  /** As it was given: the broker's own name of it is known when it has been declared. */
+  get #name(): string {
+    const { name } = this.#settings;
+    return typeof name === "string" ? name : name.name;
   }
 
   async #declare(call: Call): Promise<QueueStatus> {

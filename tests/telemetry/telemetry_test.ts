@@ -105,6 +105,12 @@ Deno.test("a call that receives nothing for an error is told with its kind", asy
   await assertRejects(() => connection.queue("nowhere").get(), NotFoundError);
   await using simple = connection.simpleQueue(new Queue("empty"));
   await assertRejects(() => simple.get({ timeout: 20 }), TimeoutError);
+  // What fails before anything is taken is a call as well.
+  const gone = new Queue("");
+  await using unmade = connection.simpleQueue(gone);
+  const signal = AbortSignal.abort();
+  await assertRejects(() => unmade.get({ signal }), DOMException);
+  await assertRejects(() => unmade.getNoWait({ signal }), DOMException);
   const spans = told.spans.map(({ name, status, attributes }) => [
     name,
     status.code,
@@ -113,11 +119,13 @@ Deno.test("a call that receives nothing for an error is told with its kind", asy
   assertEquals(spans, [
     ["get nowhere", 2, "not-found"],
     ["get empty", 2, "timed-out"],
+    ["get", 2, "AbortError"],
+    ["get", 2, "AbortError"],
   ]);
   const taken = await told.metric("messaging.client.operation.duration");
   assertEquals(
     taken.map(({ attributes }) => attributes["error.type"]),
-    ["not-found", "timed-out"],
+    ["not-found", "timed-out", "AbortError"],
   );
 });
 
