@@ -1,3 +1,5 @@
+import type { Value } from "../sql/port.ts";
+
 /** PostgreSQL's types of what an array has. */
 const [BYTEA, BIGINT, TEXT] = [17, 20, 25];
 
@@ -31,6 +33,13 @@ export function numberArray(values: readonly (number | null)[]): Uint8Array {
     at += 8;
   }
   return bytes.subarray(0, at);
+}
+
+/** Reads `bigint[]` of what the server wrote as text: one of none is null. */
+export function readNumbers(array: Value | undefined): readonly number[] {
+  return typeof array === "string"
+    ? array.slice(1, -1).split(",").map(Number)
+    : [];
 }
 
 /** A text of PostgreSQL's has no NUL: in names and keys another one stands for it. */

@@ -10,7 +10,8 @@ import type {
 } from "../sql/port.ts";
 import { HELD, READY } from "../sql/schema.ts";
 import { TODO, todoValues } from "../sql/todo.ts";
-import { bytesArray, numberArray, textArray, withoutNul } from "./arrays.ts";
+import { appending } from "./appending.ts";
+import { numberArray, readNumbers, withoutNul } from "./arrays.ts";
 import type { Answer, PostgresClient } from "./client.ts";
 import type { Starts } from "./starts.ts";
 
@@ -127,22 +128,8 @@ export class Transaction implements Tx {
   }
 
   async append(drafts: readonly Draft[]): Promise<void> {
-    const numbers = (of: (draft: Draft) => number | null) =>
-      numberArray(drafts.map(of));
-    await this.#query(
-      APPEND,
-      textArray(drafts.map(({ head }) => head)),
-      bytesArray(drafts.map(({ body }) => body)),
-      numbers(({ state }) => state),
-      numbers(({ queue }) => queue),
-      numbers(({ rank }) => rank),
-      numbers(({ home }) => home),
-      textArray(drafts.map(({ key }) => key)),
-      textArray(drafts.map(({ messageId }) => messageId)),
-      numbers(({ expiresAt }) => expiresAt),
-      numbers(({ deliveries }) => deliveries),
-      numbers(({ putAt }) => putAt),
-    );
+    const { text, values } = appending(drafts);
+    await this.#query(text, ...values);
   }
 
   async claim(claim: Claim): Promise<Claimed> {
@@ -193,7 +180,7 @@ export class Transaction implements Tx {
       numberArray(places.map(({ id }) => id)),
       holder,
     );
-    const removed = new Set(rows.map(({ id }) => Number(id)));
+    const removed = new Set(readNumbers(rows[0]?.ids));
     return places.map(({ id }) => removed.has(id));
   }
 
@@ -209,20 +196,6 @@ export class Transaction implements Tx {
 export const META = "SELECT changes, routes FROM dashi.meta";
 
 const LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))";
-
-/** The nth of what is put is the nth that was written. */
-const APPEND = `WITH written AS (
-    INSERT INTO dashi.messages (head, body)
-      SELECT * FROM unnest(?::text[], ?::bytea[])
-      RETURNING id, octet_length(body) AS size
-  ), numbered AS (
-    SELECT id, size, row_number() OVER () AS n FROM written
-  )
-  INSERT INTO dashi.places (state, queue, rank, id, home, key, message_id,
-      expires_at, deliveries, put_at, size)
-    SELECT (?::bigint[])[n], (?::bigint[])[n], (?::bigint[])[n], id,
-      (?::bigint[])[n], (?::text[])[n], (?::text[])[n], (?::bigint[])[n],
-      (?::bigint[])[n], (?::bigint[])[n], size FROM numbered`;
 
 /** Each row says, too, what is to be done: there is one without a message where none was taken. */
 const CLAIM = `WITH taken AS (
@@ -252,4 +225,4 @@ const REMOVE = `WITH gone AS (
   ), emptied AS (
     DELETE FROM dashi.messages m USING gone g WHERE m.id = g.id
   )
-  SELECT id FROM gone`;
+  SELECT array_agg(id)::text AS ids FROM gone`;
