@@ -1,7 +1,7 @@
 /** The messages that are put together in one call. */
 
 import type { STALE, StoreItem } from "../store/store.ts";
-import type { Push } from "./push_client.ts";
+import type { Push } from "./socket/push_client.ts";
 
 /** One message that waits to be put with the others of its turn. */
 export interface Waiting {

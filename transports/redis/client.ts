@@ -13,9 +13,9 @@ import {
 import type { CloseReason } from "../transport.ts";
 import { connectionClosed, notAnswered } from "../connection_errors.ts";
 import { type Peer, peerOf } from "../peer.ts";
-import { guardAnswers } from "./answers_client.ts";
-import { type Arrivals, listenTo } from "./arrivals.ts";
-import { type Dial, redisOptions } from "./dial.ts";
+import { guardAnswers } from "./socket/answers_client.ts";
+import { type Arrivals, listenTo } from "./socket/arrivals.ts";
+import { type Dial, redisOptions } from "./socket/dial.ts";
 import {
   isLoss,
   isReplyError,
@@ -24,11 +24,11 @@ import {
   passingError,
   replyError,
 } from "./errors.ts";
-import { Heartbeat } from "./heartbeat.ts";
-import type { Push } from "./push_client.ts";
-import { Replication } from "./replication.ts";
+import { Heartbeat } from "./socket/heartbeat.ts";
+import type { Push } from "./socket/push_client.ts";
+import { Replication } from "./socket/replication.ts";
 import type { RedisArgument, RedisReply } from "./reply.ts";
-import { Watching } from "./watching_client.ts";
+import { Watching } from "./socket/watching_client.ts";
 
 /** A script, and the name that the server has for it. */
 export interface Script {

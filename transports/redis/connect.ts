@@ -9,11 +9,15 @@ import type { BrokerUrl } from "../../url/broker_url.ts";
 import { formatUrl } from "../../url/format.ts";
 import type { ServerInfo } from "../server_info.ts";
 import type { ConnectOptions } from "../transport.ts";
-import { INVALIDATE } from "./arrivals.ts";
+import { INVALIDATE } from "./socket/arrivals.ts";
 import { type Caller, RedisClient } from "./client.ts";
-import { type NodeAddress, readSlots, type SlotRange } from "./slots.ts";
+import {
+  type NodeAddress,
+  readSlots,
+  type SlotRange,
+} from "./cluster/slots.ts";
 import { decode, valuesIn } from "./reply.ts";
-import type { Dial } from "./dial.ts";
+import type { Dial } from "./socket/dial.ts";
 import type { RedisAddress } from "./options.ts";
 
 /** The two sockets of a connection. */

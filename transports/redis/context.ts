@@ -9,8 +9,8 @@ import {
 } from "./client.ts";
 import { listOf, type RedisArgument, type RedisReply } from "./reply.ts";
 import type { Layout } from "./layout.ts";
-import type { Mirror } from "./mirror.ts";
-import { isTimed, type Scripts, writeScripts } from "./scripts.ts";
+import type { Mirror } from "./declared/mirror.ts";
+import { isTimed, type Scripts, writeScripts } from "./lua/scripts.ts";
 import { ServerClock } from "./server_clock.ts";
 
 /** The settings of a connection's parts. */

@@ -9,10 +9,10 @@ import {
   type BroadcastStore,
   STALE,
 } from "../store/store.ts";
-import { Adoption, isOurs, MAX_WAITING } from "./adoption.ts";
+import { Adoption, isOurs, MAX_WAITING } from "./listening/adoption.ts";
 import type { Caller } from "./client.ts";
 import { type Context, versionArguments } from "./context.ts";
-import { Listening } from "./listening.ts";
+import { Listening } from "./listening/listening.ts";
 import type { News } from "./news.ts";
 import type { RedisOptions } from "./options.ts";
 import { RedisReservation } from "./reservation.ts";

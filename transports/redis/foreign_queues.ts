@@ -4,7 +4,7 @@ import { notAnswered } from "../connection_errors.ts";
 import type { Context } from "./context.ts";
 import { escapePattern } from "./layout.ts";
 import { decode, listOf } from "./reply.ts";
-import { walk } from "./scanning.ts";
+import { walk } from "./declared/scanning.ts";
 
 /** So many keys, or members of a set, are looked at in one command: a server does nothing else meanwhile. */
 const AT_ONCE = 5000;

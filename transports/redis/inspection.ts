@@ -11,7 +11,7 @@ import type { Context } from "./context.ts";
 import type { Fanout } from "./fanout.ts";
 import { bindingSets } from "./foreign_queues.ts";
 import { decode, listOf, type RedisReply } from "./reply.ts";
-import { walk } from "./scanning.ts";
+import { walk } from "./declared/scanning.ts";
 import { readStored } from "./stored.ts";
 import type { Tables } from "./tables.ts";
 

@@ -4,7 +4,7 @@ import type { Publishing } from "../../model/message.ts";
 import type { QueueTraits } from "../../virtual/queue_arguments.ts";
 import type { Batch } from "./batch.ts";
 import type { Layout } from "./layout.ts";
-import type { Predecessors } from "./predecessors.ts";
+import type { Predecessors } from "./listening/predecessors.ts";
 
 /**
  * Works out on which channels a message is published.

@@ -8,7 +8,7 @@ import { ENVELOPE_HEAD, EnvelopeWriter } from "../store/envelope.ts";
 import { PUT, STALE } from "../store/store.ts";
 import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
 import { notAnswered } from "../connection_errors.ts";
-import { byteLength, Push } from "./push_client.ts";
+import { byteLength, Push } from "./socket/push_client.ts";
 import { decode, type RedisArgument, type RedisReply } from "./reply.ts";
 import { type Context, versionArguments } from "./context.ts";
 import {
@@ -19,7 +19,7 @@ import {
   TAIL,
 } from "./put_arguments.ts";
 import type { News } from "./news.ts";
-import { Predecessors } from "./predecessors.ts";
+import { Predecessors } from "./listening/predecessors.ts";
 import type { Batch, Copy, Refused, Waiting } from "./batch.ts";
 import { PassingError, replyError } from "./errors.ts";
 import type { Settlements } from "./settlements.ts";

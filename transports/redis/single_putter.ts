@@ -5,7 +5,7 @@ import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
 import { notAnswered } from "../connection_errors.ts";
 import { type Context, versionArguments } from "./context.ts";
 import type { News } from "./news.ts";
-import type { Predecessors } from "./predecessors.ts";
+import type { Predecessors } from "./listening/predecessors.ts";
 import { channelsOf, dueName, END, limitsOf, TAIL } from "./put_arguments.ts";
 import { decode, type RedisArgument, type RedisReply } from "./reply.ts";
 import { readAllTaken, RedisReservation } from "./reservation.ts";

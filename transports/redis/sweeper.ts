@@ -4,7 +4,7 @@ import { decode, type RedisArgument, type RedisReply } from "./reply.ts";
 import type { Context } from "./context.ts";
 import type { News } from "./news.ts";
 import type { RedisOptions } from "./options.ts";
-import { walk } from "./scanning.ts";
+import { walk } from "./declared/scanning.ts";
 import { releasePieces } from "./settlements.ts";
 import { marked, readStored, readUnacked, type Unacked } from "./stored.ts";
 import type { Tables } from "./tables.ts";

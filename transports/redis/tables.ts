@@ -18,10 +18,14 @@ import {
   versionIn,
 } from "./context.ts";
 import type { Versions } from "./layout.ts";
-import { mendInPieces, pairs, scan } from "./scanning.ts";
+import { mendInPieces, pairs, scan } from "./declared/scanning.ts";
 import { useQueues } from "./usage.ts";
-import { applyArguments, bindingsFirst, inPieces } from "./write_pieces.ts";
-import type { Writes } from "./writes.ts";
+import {
+  applyArguments,
+  bindingsFirst,
+  inPieces,
+} from "./declared/write_pieces.ts";
+import type { Writes } from "./declared/writes.ts";
 
 /** So many views are brought up to date in one script. */
 const READ_AT_ONCE = 100;

@@ -3,13 +3,13 @@ import { createStoreTransport } from "../store/connection.ts";
 import type { Store } from "../store/store.ts";
 import type { ConnectOptions, Transport } from "../transport.ts";
 import { REDIS } from "../url_defaults.ts";
-import { Cluster } from "./cluster_client.ts";
+import { Cluster } from "./cluster/cluster_client.ts";
 import { connect, dialCluster } from "./connect.ts";
 import { Context } from "./context.ts";
 import { Layout } from "./layout.ts";
-import { Mirror } from "./mirror.ts";
+import { Mirror } from "./declared/mirror.ts";
 import { readRedisOptions, type RedisOptions } from "./options.ts";
-import { SlotContext } from "./slot_context.ts";
+import { SlotContext } from "./cluster/slot_context.ts";
 import { RedisStore } from "./store.ts";
 
 /**

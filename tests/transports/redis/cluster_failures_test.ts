@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { type Connection, Queue } from "@dashi/mq";
-import { slotOf } from "../../../transports/redis/slots.ts";
+import { slotOf } from "../../../transports/redis/cluster/slots.ts";
 import {
   moveSlot,
   type RedisCluster,

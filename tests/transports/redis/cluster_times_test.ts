@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { Queue } from "@dashi/mq";
-import { slotOf, SLOTS } from "../../../transports/redis/slots.ts";
+import { slotOf, SLOTS } from "../../../transports/redis/cluster/slots.ts";
 import {
   moveSlot,
   type RedisCluster,

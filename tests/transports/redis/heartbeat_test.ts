@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { Heartbeat } from "../../../transports/redis/heartbeat.ts";
+import { Heartbeat } from "../../../transports/redis/socket/heartbeat.ts";
 import { TestClock } from "../../../testing/clock.ts";
 
 Deno.test("Heartbeat notices silence within two heartbeats, whenever it begins (row 19)", () => {

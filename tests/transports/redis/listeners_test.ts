@@ -1,7 +1,7 @@
 /** Messages for consumers that listen by themselves, until it is known whether they lived. */
 
 import { assertEquals } from "@std/assert";
-import { Listeners } from "../../../transports/redis/listeners.ts";
+import { Listeners } from "../../../transports/redis/listening/listeners.ts";
 import { TestClock } from "../../../testing/clock.ts";
 
 const BYTES = new Uint8Array(1);

@@ -2,7 +2,10 @@
 
 import { assertEquals } from "@std/assert";
 import { Queue } from "@dashi/mq";
-import { byteLength, Push } from "../../../transports/redis/push_client.ts";
+import {
+  byteLength,
+  Push,
+} from "../../../transports/redis/socket/push_client.ts";
 import { connectTo, test } from "../../support/redis.ts";
 
 /** The encodings that a push is written in, and all that is written. */

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Queue } from "@dashi/mq";
 import { Redis } from "ioredis";
-import { Watching } from "../../../transports/redis/watching_client.ts";
+import { Watching } from "../../../transports/redis/socket/watching_client.ts";
 import { connectTo, pause, Raw, test } from "../../support/redis.ts";
 import type { RedisServer } from "../../brokers/redis.ts";
 

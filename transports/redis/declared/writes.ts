@@ -1,14 +1,14 @@
-import { parseJson, stringifyJson } from "../../codec/mod.ts";
-import type { Binding } from "../../model/binding.ts";
-import type { QueueDeclaration } from "../../model/queue.ts";
+import { parseJson, stringifyJson } from "../../../codec/mod.ts";
+import type { Binding } from "../../../model/binding.ts";
+import type { QueueDeclaration } from "../../../model/queue.ts";
 import {
   type ConsumerRecord,
   foreignQueue,
   type TopologyChange,
-} from "../../virtual/topology.ts";
+} from "../../../virtual/topology.ts";
 import type { SetBinding } from "./binding_set.ts";
-import { formatPattern } from "../../virtual/topic.ts";
-import type { Layout, Member } from "./layout.ts";
+import { formatPattern } from "../../../virtual/topic.ts";
+import type { Layout, Member } from "../layout.ts";
 
 /** The fields and members that are to be written. */
 export interface Writes {

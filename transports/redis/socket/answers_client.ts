@@ -1,5 +1,5 @@
 import handlers from "ioredis/built/DataHandler.js";
-import { ResponseTooLargeError } from "../../model/response_limit.ts";
+import { ResponseTooLargeError } from "../../../model/response_limit.ts";
 
 /** The part of a client that is used here: its socket, once it is connected. */
 interface Connecting {

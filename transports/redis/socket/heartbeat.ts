@@ -1,4 +1,4 @@
-import type { Clock } from "../../async/clock.ts";
+import type { Clock } from "../../../async/clock.ts";
 
 /** How long what has come may wait to be read, ms. */
 const GRACE = 50;

@@ -1,8 +1,8 @@
 /** Large keys, which are gone through in pieces. */
 
-import type { CallOptions } from "../../model/call_options.ts";
-import type { Context } from "./context.ts";
-import { decode, listOf, type RedisReply } from "./reply.ts";
+import type { CallOptions } from "../../../model/call_options.ts";
+import type { Context } from "../context.ts";
+import { decode, listOf, type RedisReply } from "../reply.ts";
 
 /** So many fields, or members, are read at once. */
 const PAGE = 500;

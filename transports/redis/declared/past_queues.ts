@@ -1,4 +1,4 @@
-import type { Topology } from "../../virtual/topology.ts";
+import type { Topology } from "../../../virtual/topology.ts";
 
 /** So many are remembered. */
 const MAX_REMEMBERED = 1000;

@@ -1,4 +1,4 @@
-import { decode } from "./reply.ts";
+import { decode } from "../reply.ts";
 
 /** The handlers of pushed messages, on a client that has subscribed. None of these may throw. */
 export interface Arrivals {

@@ -1,4 +1,4 @@
-import { type Layout, LAYOUT_VERSION } from "./layout.ts";
+import { type Layout, LAYOUT_VERSION } from "../layout.ts";
 import {
   COUNT,
   COUNT_VISIBLE,
@@ -10,18 +10,18 @@ import {
   RIPEN,
   TAKE,
   UNACKED_OF,
-} from "./lua_messages.ts";
-import { CHANGE_DELAYED, LIST_DELAYED } from "./lua_delayed.ts";
-import { ANNOUNCE } from "./lua_announce.ts";
-import { LOOK, PEEK_ORDERED, TALLY } from "./lua_inspect.ts";
-import { AGAIN, IS_ORDERED, ORDER, REMOVE_ORDERED } from "./lua_order.ts";
-import { ADOPT, BROADCAST, PUT, PUT_ONE } from "./lua_put.ts";
-import { ASIDE, BACK, OVERDUE, RELEASE, REMOVE, RENEW } from "./lua_settle.ts";
-import { ADMIT } from "./lua_rate.ts";
-import { READY, SIZES } from "./lua_sizes.ts";
-import { DECLARED, NOTE } from "./lua_slots.ts";
-import { ADJUST, CLOCK, CLOCK_TIME } from "./lua_clock.ts";
-import { EXPIRES, OTHERS, USE } from "./lua_expires.ts";
+} from "./messages.ts";
+import { CHANGE_DELAYED, LIST_DELAYED } from "./delayed.ts";
+import { ANNOUNCE } from "./announce.ts";
+import { LOOK, PEEK_ORDERED, TALLY } from "./inspect.ts";
+import { AGAIN, IS_ORDERED, ORDER, REMOVE_ORDERED } from "./order.ts";
+import { ADOPT, BROADCAST, PUT, PUT_ONE } from "./put.ts";
+import { ASIDE, BACK, OVERDUE, RELEASE, REMOVE, RENEW } from "./settle.ts";
+import { ADMIT } from "./rate.ts";
+import { READY, SIZES } from "./sizes.ts";
+import { DECLARED, NOTE } from "./slots.ts";
+import { ADJUST, CLOCK, CLOCK_TIME } from "./clock.ts";
+import { EXPIRES, OTHERS, USE } from "./expires.ts";
 import {
   APPLY,
   AT_FULL_MEMORY,
@@ -31,7 +31,7 @@ import {
   MEND_PIECE,
   READ,
   VERSION,
-} from "./lua_tables.ts";
+} from "./tables.ts";
 
 /** The scripts that run in the server, each in one atomic step. */
 export interface Scripts {

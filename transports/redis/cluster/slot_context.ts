@@ -1,7 +1,7 @@
-import type { CallOptions } from "../../model/call_options.ts";
-import { Context, type ScriptOptions } from "./context.ts";
-import { listOf, type RedisArgument, type RedisReply } from "./reply.ts";
-import type { Scripts } from "./scripts.ts";
+import type { CallOptions } from "../../../model/call_options.ts";
+import { Context, type ScriptOptions } from "../context.ts";
+import { listOf, type RedisArgument, type RedisReply } from "../reply.ts";
+import type { Scripts } from "../lua/scripts.ts";
 import { SlotTaking } from "./slot_taking.ts";
 
 /** Scripts about the tables, the owners and the exchanges, which have a slot together. */

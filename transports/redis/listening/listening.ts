@@ -1,8 +1,8 @@
-import type { CallOptions } from "../../model/call_options.ts";
-import { AccessRefusedError } from "../../model/errors.ts";
-import type { Topology } from "../../virtual/topology.ts";
-import type { Caller } from "./client.ts";
-import type { Context } from "./context.ts";
+import type { CallOptions } from "../../../model/call_options.ts";
+import { AccessRefusedError } from "../../../model/errors.ts";
+import type { Topology } from "../../../virtual/topology.ts";
+import type { Caller } from "../client.ts";
+import type { Context } from "../context.ts";
 
 /** How channels are listened on: what one may not, the next may. */
 type Manner = "patterns" | "prefix" | "channels" | "none";

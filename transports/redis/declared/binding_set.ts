@@ -1,5 +1,5 @@
-import type { Binding } from "../../model/binding.ts";
-import type { Layout } from "./layout.ts";
+import type { Binding } from "../../../model/binding.ts";
+import type { Layout } from "../layout.ts";
 
 /** One binding as the set has it: a key and a queue, whatever the pattern says. */
 export interface SetBinding {

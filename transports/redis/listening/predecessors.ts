@@ -1,5 +1,5 @@
-import type { Mirror } from "./mirror.ts";
-import { listens } from "./writes.ts";
+import type { Mirror } from "../declared/mirror.ts";
+import { listens } from "../declared/writes.ts";
 
 /**
  * Makes the headers of an announcement for consumers of 0.1.0, for whom it has expired:

@@ -1,6 +1,6 @@
-import type { Context, ScriptOptions } from "./context.ts";
+import type { Context, ScriptOptions } from "../context.ts";
 import { Dues } from "./dues.ts";
-import { listOf, type RedisArgument, type RedisReply } from "./reply.ts";
+import { listOf, type RedisArgument, type RedisReply } from "../reply.ts";
 
 /** So many numbers are kept for what one script takes. */
 const NUMBERS = 2000;

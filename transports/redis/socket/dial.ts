@@ -1,5 +1,5 @@
-import type { Clock } from "../../async/clock.ts";
-import { nodeTlsOptions, type TlsOptions } from "../../model/tls_options.ts";
+import type { Clock } from "../../../async/clock.ts";
+import { nodeTlsOptions, type TlsOptions } from "../../../model/tls_options.ts";
 
 /** One server's address. */
 export interface Dial {

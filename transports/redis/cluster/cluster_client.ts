@@ -1,13 +1,13 @@
-import type { Clock } from "../../async/clock.ts";
-import type { CallOptions } from "../../model/call_options.ts";
-import { ConnectionError } from "../../model/errors.ts";
-import { connectionClosed } from "../connection_errors.ts";
-import type { CloseReason } from "../transport.ts";
-import type { Arrivals } from "./arrivals.ts";
-import type { Caller, RedisClient, RunOptions, Script } from "./client.ts";
-import type { ClusterDialer, Sockets } from "./connect.ts";
-import { PassingError } from "./errors.ts";
-import type { RedisArgument, RedisReply } from "./reply.ts";
+import type { Clock } from "../../../async/clock.ts";
+import type { CallOptions } from "../../../model/call_options.ts";
+import { ConnectionError } from "../../../model/errors.ts";
+import { connectionClosed } from "../../connection_errors.ts";
+import type { CloseReason } from "../../transport.ts";
+import type { Arrivals } from "../socket/arrivals.ts";
+import type { Caller, RedisClient, RunOptions, Script } from "../client.ts";
+import type { ClusterDialer, Sockets } from "../connect.ts";
+import { PassingError } from "../errors.ts";
+import type { RedisArgument, RedisReply } from "../reply.ts";
 import { type NodeAddress, readSlots, slotOf, SLOTS } from "./slots.ts";
 
 /** How long to wait until a call that a node refused is made again, at first and at the most, ms. */

@@ -1,20 +1,20 @@
-import type { Binding } from "../../model/binding.ts";
-import type { ExchangeDeclaration } from "../../model/exchange.ts";
-import { exchangesAround } from "../../virtual/exchanges_around.ts";
+import type { Binding } from "../../../model/binding.ts";
+import type { ExchangeDeclaration } from "../../../model/exchange.ts";
+import { exchangesAround } from "../../../virtual/exchanges_around.ts";
 import {
   type QueueTraits,
   queueTraits,
-} from "../../virtual/queue_arguments.ts";
+} from "../../../virtual/queue_arguments.ts";
 import {
   type ConsumerRecord,
   foreignExchange,
   foreignQueue,
   Topology,
   type TopologyChange,
-} from "../../virtual/topology.ts";
-import type { TopologyKey } from "../store/store.ts";
+} from "../../../virtual/topology.ts";
+import type { TopologyKey } from "../../store/store.ts";
 import { bindingOf, BindingSet } from "./binding_set.ts";
-import type { Layout, Versions } from "./layout.ts";
+import type { Layout, Versions } from "../layout.ts";
 import { PastQueues } from "./past_queues.ts";
 import { fieldsAfter } from "./write_pieces.ts";
 import {

@@ -1,5 +1,5 @@
 import type { Redis } from "ioredis";
-import { errorText } from "../../model/error_text.ts";
+import { errorText } from "../../../model/error_text.ts";
 
 /** The most keys that a script itself has watched: with a hundred reads they take 2 ms. */
 const MAX_IN_SCRIPT = 256;

@@ -1,18 +1,21 @@
-import { Ring } from "../../async/ring.ts";
-import { MessagingError } from "../../model/errors.ts";
-import type { QueueRecord } from "../../virtual/topology.ts";
-import { hasLimit, type QueueTraits } from "../../virtual/queue_arguments.ts";
-import type { TopologyView } from "../store/store.ts";
-import { digest } from "./client.ts";
-import { type Context, versionArguments } from "./context.ts";
-import { replyError } from "./errors.ts";
-import { limitsOf } from "./put_arguments.ts";
-import { decode, type RedisArgument } from "./reply.ts";
+import { Ring } from "../../../async/ring.ts";
+import { MessagingError } from "../../../model/errors.ts";
+import type { QueueRecord } from "../../../virtual/topology.ts";
+import {
+  hasLimit,
+  type QueueTraits,
+} from "../../../virtual/queue_arguments.ts";
+import type { TopologyView } from "../../store/store.ts";
+import { digest } from "../client.ts";
+import { type Context, versionArguments } from "../context.ts";
+import { replyError } from "../errors.ts";
+import { limitsOf } from "../put_arguments.ts";
+import { decode, type RedisArgument } from "../reply.ts";
 import { Listeners, readLives } from "./listeners.ts";
-import type { News } from "./news.ts";
-import { expiringBy, isNamed, marked, readStored } from "./stored.ts";
-import type { Tables } from "./tables.ts";
-import { listens } from "./writes.ts";
+import type { News } from "../news.ts";
+import { expiringBy, isNamed, marked, readStored } from "../stored.ts";
+import type { Tables } from "../tables.ts";
+import { listens } from "../declared/writes.ts";
 
 /** So many messages wait to be put, or for a queue's consumers, as PUB/SUB has no way to hold them back; then the oldest go. */
 export const MAX_WAITING = 10_000;

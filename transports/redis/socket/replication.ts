@@ -1,13 +1,13 @@
-import type { Clock } from "../../async/clock.ts";
-import type { Limits } from "../../async/limits.ts";
-import type { CallOptions } from "../../model/call_options.ts";
-import { TimeoutError } from "../../model/errors.ts";
+import type { Clock } from "../../../async/clock.ts";
+import type { Limits } from "../../../async/limits.ts";
+import type { CallOptions } from "../../../model/call_options.ts";
+import { TimeoutError } from "../../../model/errors.ts";
 import {
   decode,
   type RedisArgument,
   type RedisReply,
   valuesIn,
-} from "./reply.ts";
+} from "../reply.ts";
 
 /** For how long a server is to wait for its replicas, ms: nothing else goes through the socket meanwhile. */
 const ROUND = 1000;

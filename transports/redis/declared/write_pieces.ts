@@ -1,5 +1,5 @@
-import { queueTraits } from "../../virtual/queue_arguments.ts";
-import type { TopologyChange } from "../../virtual/topology.ts";
+import { queueTraits } from "../../../virtual/queue_arguments.ts";
+import type { TopologyChange } from "../../../virtual/topology.ts";
 import { readList, write, type Writes } from "./writes.ts";
 
 /** So many lists of the exchanges that lead to a queue are written with the exchange that goes. */

@@ -1,12 +1,12 @@
 /** The slots of a cluster: which key is in which, and which node has it. */
 
-import type { CallOptions } from "../../model/call_options.ts";
+import type { CallOptions } from "../../../model/call_options.ts";
 import {
   ConnectionError,
   PreconditionFailedError,
-} from "../../model/errors.ts";
-import type { RedisClient } from "./client.ts";
-import { decode, listOf } from "./reply.ts";
+} from "../../../model/errors.ts";
+import type { RedisClient } from "../client.ts";
+import { decode, listOf } from "../reply.ts";
 
 /** A node's address. */
 export interface NodeAddress {

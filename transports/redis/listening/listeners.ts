@@ -1,7 +1,7 @@
-import type { Clock } from "../../async/clock.ts";
-import { Ring } from "../../async/ring.ts";
-import type { Context } from "./context.ts";
-import { decode, listOf } from "./reply.ts";
+import type { Clock } from "../../../async/clock.ts";
+import { Ring } from "../../../async/ring.ts";
+import type { Context } from "../context.ts";
+import { decode, listOf } from "../reply.ts";
 
 /** How often it is looked who lives, while that matters, ms. */
 const LOOK_EVERY = 2000;
