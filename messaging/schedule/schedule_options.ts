@@ -5,6 +5,7 @@ import type { Exchange } from "../entities/exchange.ts";
 import type { Queue } from "../entities/queue.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
 import type { OperationOptions } from "../operation_options.ts";
+import { isEvery, MAX_EVERY } from "./timing.ts";
 import type { Missed, When } from "./when.ts";
 
 /** The name of the table that a call is about. */
@@ -152,9 +153,6 @@ const WHEN: KnownOptions = optionsOf<{
 /** The longest name, bytes: with the tick it is a message id. */
 const MAX_NAME_BYTES = 200;
 
-/** The longest interval, ms: a year. */
-const MAX_EVERY = 366 * 24 * 3600 * 1000;
-
 /**
  * Refuses a schedule that cannot be one. The expression and its time zone are read elsewhere.
  *
@@ -183,10 +181,7 @@ export function checkSchedule(
     );
   }
   if (every !== undefined) {
-    if (
-      !Number.isInteger(every) || Number(every) < 1000 ||
-      Number(every) > MAX_EVERY
-    ) {
+    if (!isEvery(every)) {
       throw new OptionError(
         `Cannot use ${
           quote(every)

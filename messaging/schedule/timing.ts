@@ -6,6 +6,15 @@ import type { Missed, Timing, When } from "./when.ts";
 /** How late a tick may be and still count as on time, ms: as long as it takes until the schedules of a process that was killed are another's. */
 export const LATE = 300_000;
 
+/** The longest time from tick to tick, ms. */
+export const MAX_EVERY: number = 366 * 24 * 3600 * 1000;
+
+/** Says whether a value is a time from tick to tick. */
+export function isEvery(value: unknown): value is number {
+  return Number.isInteger(value) && Number(value) >= 1000 &&
+    Number(value) <= MAX_EVERY;
+}
+
 /** The maximum number of missed ticks that are made up for. */
 export const MAX_MISSED = 1000;
 

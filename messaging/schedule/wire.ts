@@ -1,4 +1,5 @@
 import type { ScheduleState } from "./state.ts";
+import { isEvery } from "./timing.ts";
 
 /** A wish that a holder answers. */
 export type Asked =
@@ -74,5 +75,16 @@ function isState(value: unknown): boolean {
   return typeof name === "string" && typeof version === "number" &&
     typeof since === "number" && typeof from === "number" &&
     typeof last === "number" &&
-    typeof definition === "object";
+    (definition === null || isDefinition(definition));
+}
+
+/** Anybody may have written it: what ticks without a pause would keep its holder from all else. */
+function isDefinition(value: unknown): boolean {
+  const { when, exchange, routingKey, properties, body } = Object(value);
+  const { every, cron, timezone = "" } = Object(when);
+  const isTime = every === undefined
+    ? typeof cron === "string" && typeof timezone === "string"
+    : isEvery(every);
+  return isTime && typeof properties === "object" && properties !== null &&
+    [exchange, routingKey, body].every((each) => typeof each === "string");
 }
