@@ -215,16 +215,21 @@ class MarkingInbox implements SqlInbox<unknown> {
     until: string,
   ): Promise<boolean> {
     const { table } = this.#options;
-    const rows = await this.#database.query(
-      transaction,
-      `INSERT INTO ${table} (key, until)
-        VALUES (CAST($1 AS TEXT), CAST(CAST($2 AS TEXT) AS BIGINT))
-        ON CONFLICT (key) DO UPDATE SET until = excluded.until
-          WHERE ${table}.until <= CAST(CAST($3 AS TEXT) AS BIGINT)
-        RETURNING key`,
-      [withoutNul(key), until, String(this.#clock.wall())],
-    );
-    return rows.length > 0;
+    try {
+      const rows = await this.#database.query(
+        transaction,
+        `INSERT INTO ${table} (key, until)
+          VALUES (CAST($1 AS TEXT), CAST(CAST($2 AS TEXT) AS BIGINT))
+          ON CONFLICT (key) DO UPDATE SET until = excluded.until
+            WHERE ${table}.until <= CAST(CAST($3 AS TEXT) AS BIGINT)
+          RETURNING key`,
+        [withoutNul(key), until, String(this.#clock.wall())],
+      );
+      return rows.length > 0;
+    } catch (error) {
+      this.#making = undefined; // somebody may have dropped it
+      throw error;
+    }
   }
 
   /**

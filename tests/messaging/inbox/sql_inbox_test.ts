@@ -4,7 +4,12 @@ import { createConnection, Queue } from "@dashi/mq";
 import { createSqlInbox, type SqlInbox } from "@dashi/mq/inbox_sql";
 import pg from "pg";
 import postgres from "postgres";
-import { arrives, rejectsWith, unique } from "../../conformance/support.ts";
+import {
+  arrives,
+  rejectsWith,
+  unique,
+  until,
+} from "../../conformance/support.ts";
 import { DATABASES, schemaOf, type TestDatabase } from "../outbox/databases.ts";
 
 const WINDOW = { window: 3_600_000 };
@@ -169,6 +174,37 @@ testEachWay(
       Error,
       "at work",
     );
+  },
+);
+
+testEachWay(
+  "a table of marks that is dropped while a run is at work is made again",
+  async ({ shop, way }) => {
+    await using connection = createConnection(`memory://${unique("inbox")}`);
+    const queue = new Queue<string>("orders");
+    const send = (id: string) => connection.send(queue, id, { messageId: id });
+    const consumer = connection.consumer(queue);
+    const calls: string[] = [];
+    const errors: Error[] = [];
+    const running = consumer.run(({ payload }) => {
+      calls.push(payload);
+      if (payload === "last") void consumer.cancel();
+    }, { inbox: way.inbox, onError: (error) => errors.push(error) });
+    await send("before");
+    const marked = async () => {
+      try {
+        return (await shop.query("SELECT key FROM dashi_inbox")).length;
+      } catch {
+        return 0; // there is no such table yet
+      }
+    };
+    await until(async () => await marked() === 1, "the first mark");
+    await shop.query("DROP TABLE dashi_inbox");
+    for (const id of ["after", "after", "last"]) await send(id);
+    await arrives(running, "the end of the run");
+    assertEquals(calls, ["before", "after", "last"]);
+    assertEquals(errors.length, 1, String(errors));
+    assertEquals(await marked(), 2);
   },
 );
 
