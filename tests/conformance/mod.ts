@@ -51,6 +51,7 @@ import { DISPATCHING } from "./dispatching.ts";
 import { EXCHANGE_TYPES } from "./exchange_types.ts";
 import { EXTRAS } from "./extras.ts";
 import { BREAKING } from "./breaking.ts";
+import { CALENDARS } from "./calendars.ts";
 import { FLOWING } from "./flowing.ts";
 import { GETTING } from "./getting.ts";
 import { HANDING_OVER } from "./handing_over.ts";
@@ -129,6 +130,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...GETTING,
   ...RECEIVING,
   ...AGES,
+  ...CALENDARS,
   ...MESSAGING,
   ...DECLARING,
   ...TABLES,

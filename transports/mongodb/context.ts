@@ -7,7 +7,7 @@ import { callError, failureOf } from "./errors.ts";
 import type { StoreSettings } from "./options.ts";
 import type { MongodbClient } from "./port.ts";
 import type { ServerInfo } from "../server_info.ts";
-import { ServerTime } from "./server_time.ts";
+import { ServerTime } from "../server_time.ts";
 
 /** How old the server's time may be where much depends on it, ms: a machine that slept does not know. */
 const FRESH = 1000;
@@ -49,7 +49,10 @@ export class Context {
     await this.call(
       "read the server's time",
       options,
-      () => this.#time.read(() => this.client.readTime()),
+      async () => {
+        const asked = this.clock.now();
+        this.#time.hear(await this.client.readTime(), asked);
+      },
     );
   }
 

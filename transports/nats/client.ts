@@ -6,11 +6,11 @@ import {
   type PublishOptions,
 } from "@nats-io/transport-node";
 import type { Clock } from "../../async/clock.ts";
+import { ServerTime } from "../server_time.ts";
 import { cut, dial, type DialSettings } from "./dial_client.ts";
 import { answerOf, type NatsMessage, statusError } from "./answers.ts";
 import { CODES, PermissionError } from "./errors.ts";
 import { readable } from "./headers.ts";
-import { ServerTime } from "./server_time.ts";
 
 /** A subscription. */
 export interface NatsSubscription {
@@ -212,7 +212,7 @@ export class NatsClient {
     body: Readonly<Record<string, unknown>> = {},
     once = false,
   ): Promise<Readonly<Record<string, unknown>>> {
-    const asked = this.#clock.wall();
+    const asked = this.#clock.now();
     const answer = answerOf(
       await this.request(
         `${this.#api}.${verb}`,

@@ -9,7 +9,6 @@ import {
   checkCollectionName,
   checkDatabaseName,
 } from "../../../transports/mongodb/names.ts";
-import { ServerTime } from "../../../transports/mongodb/server_time.ts";
 import { TestClock } from "../../../testing/clock.ts";
 import { MongodbRelay } from "../../support/mongodb_relay.ts";
 import { messageTo, onMongodb, queueOf } from "../../support/mongodb.ts";
@@ -62,23 +61,6 @@ for (const name of ["a.b", "x".repeat(64)]) {
     assertEquals([error.code, error.retryable], ["option-invalid", false]);
   });
 }
-
-Deno.test("mongodb: the server's time goes on with the clock that does not step", async () => {
-  const clock = new TestClock();
-  const calendar = { ahead: 0 };
-  const time = new ServerTime({
-    now: () => clock.now(),
-    wall: () => clock.wall() + calendar.ahead,
-    timer: (...timer) => clock.timer(...timer),
-  });
-  await time.read(() => Promise.resolve(50_000));
-  assertEquals(time.now(), 50_000);
-  calendar.ahead = 3_600_000;
-  clock.pass(1000);
-  assertEquals(time.now(), 51_000);
-  await time.read(() => Promise.resolve(49_000));
-  assertEquals(time.now(), 49_000, "the server's clock was set back");
-});
 
 onMongodb(
   "a calendar that steps drops no message, and takes none from others",
