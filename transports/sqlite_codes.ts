@@ -1,6 +1,13 @@
 /** SQLite's result codes, without what it adds to them. */
 const [ERROR, BUSY, LOCKED] = [1, 5, 6];
 
+/**
+ * The codes of statements that were refused, and undone, in a file that is well: there is no
+ * memory, it may not be written to, there is no room, a value is too large, or no such value
+ * may be there, as a trigger of the user's says.
+ */
+const REFUSED: readonly number[] = [3, 4, 7, 8, 9, 13, 18, 19, 23];
+
 /** The code of a file that cannot be written to. */
 export const READONLY = 8;
 
@@ -14,6 +21,7 @@ export const NOT_A_DATABASE = 26;
 const TEXTS: readonly (readonly [RegExp, number])[] = [
   [/database (table )?is locked/, BUSY],
   [/readonly database/, READONLY],
+  [/disk is full/, 13],
   [/disk image is malformed/, CORRUPT],
   [/file is not a database/, NOT_A_DATABASE],
 ];
@@ -27,9 +35,17 @@ export function codeOf(error: unknown): number | undefined {
   if (!("code" in error) || !String(error.code).includes("SQLITE")) {
     return undefined;
   }
+  if ("errno" in error && typeof error.errno === "number") {
+    return error.errno & 0xff; // of Bun
+  }
   const { message } = error;
   const known = TEXTS.find(([text]) => text.test(message));
   return known?.[1] ?? ERROR;
+}
+
+/** Whether a statement was refused, and the file is well. */
+export function isRefused(error: unknown): boolean {
+  return REFUSED.includes(codeOf(error) ?? ERROR);
 }
 
 /** Whether another process writes: it may be tried again. */

@@ -1,11 +1,13 @@
 import { errorText } from "../../model/error_text.ts";
 import {
+  AccessRefusedError,
   AuthenticationError,
   MessagingError,
   NotFoundError,
   PreconditionFailedError,
 } from "../../model/errors.ts";
 import { cannotConnect, connectionLost } from "../connection_errors.ts";
+import { notNow, refusedForNow } from "../sql/errors.ts";
 
 /** PostgreSQL's five letters of an error; `undefined` if it is none of the server's. */
 export function stateOf(error: unknown): string | undefined {
@@ -24,8 +26,8 @@ export function isInTheWay(error: unknown): boolean {
 
 /** Makes the library's error of a connection that could not be had. */
 export function dialError(broker: string, error: unknown): Error {
-  if (error instanceof MessagingError) return error;
   const action = `connect to "${broker}"`;
+  if (error instanceof MessagingError) return notNow(action, error);
   const text = errorText(error);
   const details = { cause: error, outcome: "not-sent" } as const;
   switch (stateOf(error)) {
@@ -43,6 +45,13 @@ export function dialError(broker: string, error: unknown): Error {
   return cannotConnect(action, text, { cause: error });
 }
 
+/**
+ * Answers after which the session, the server or our tables are not what they were, which a
+ * connection that is made anew finds out: it is cut off, another server is the primary now
+ * (25006), what was prepared is gone or old (26, 0A), and so are tables (3D, 3F, 42P01, 42703).
+ */
+const GONE = /^(08|57P|25006|26|0A|3D|3F|42P01|42703)/;
+
 /** Makes the library's error of what happened in a transaction; `isOver` says whether none of it is there. */
 export function failure(
   broker: string,
@@ -50,8 +59,18 @@ export function failure(
   isOver: boolean,
 ): unknown {
   if (error instanceof MessagingError) return error;
-  return connectionLost(broker, errorText(error), {
-    cause: error,
-    outcome: isOver ? "not-sent" : "unknown",
-  });
+  const state = stateOf(error);
+  const text = errorText(error);
+  if (state === undefined || GONE.test(state)) {
+    return connectionLost(broker, text, {
+      cause: error,
+      outcome: isOver ? "not-sent" : "unknown",
+    });
+  }
+  const said = `${text} (${state})`;
+  if (state !== "42501") return refusedForNow(broker, said, error);
+  return new AccessRefusedError(
+    `Cannot use "${broker}": ${said}; the user needs all rights to our schema, its tables and sequences`,
+    { cause: error, outcome: "not-sent" },
+  );
 }

@@ -1,16 +1,23 @@
 import { errorText } from "../../model/error_text.ts";
 import {
-  type ConnectionError,
+  type ChannelError,
   MessagingError,
   PreconditionFailedError,
 } from "../../model/errors.ts";
 import { cannotConnect, connectionLost } from "../connection_errors.ts";
-import { codeOf, CORRUPT, NOT_A_DATABASE, READONLY } from "../sqlite_codes.ts";
+import {
+  codeOf,
+  CORRUPT,
+  isRefused,
+  NOT_A_DATABASE,
+  READONLY,
+} from "../sqlite_codes.ts";
+import { notNow, refusedForNow } from "../sql/errors.ts";
 
 /** Makes the library's error of what happened when a file was opened. */
 export function openError(broker: string, error: unknown): Error {
-  if (error instanceof MessagingError) return error;
   const action = `connect to "${broker}"`;
+  if (error instanceof MessagingError) return notNow(action, error);
   const code = codeOf(error);
   const text = errorText(error);
   if (code === CORRUPT || code === NOT_A_DATABASE) {
@@ -33,6 +40,7 @@ export function failure(broker: string, error: unknown): unknown {
   if (error instanceof MessagingError || codeOf(error) === undefined) {
     return error;
   }
+  if (isRefused(error)) return refusedForNow(broker, errorText(error), error);
   return connectionLost(broker, errorText(error), {
     cause: error,
     outcome: "not-sent",
@@ -40,10 +48,9 @@ export function failure(broker: string, error: unknown): unknown {
 }
 
 /** The error of a call that waited too long for another process. */
-export function stillBusy(broker: string): ConnectionError {
-  return connectionLost(
+export function stillBusy(broker: string): ChannelError {
+  return refusedForNow(
     broker,
     "another process has kept the file locked for all of the time",
-    { outcome: "not-sent" },
   );
 }
