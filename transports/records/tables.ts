@@ -15,6 +15,7 @@ import { otherLayout } from "../connection_errors.ts";
 import { isOfConsumer } from "../store/changes.ts";
 import type { Lifeline } from "../store/lifeline.ts";
 import type { TopologyView } from "../store/store.ts";
+import { isBinding, isDeclaration, isTable } from "../store/stored_shapes.ts";
 import type { Database } from "./database.ts";
 import { TOPOLOGY_ID } from "./ids.ts";
 
@@ -256,24 +257,9 @@ function isStored(value: unknown): value is Stored {
     areAll(bindings, isBinding);
 }
 
-function isDeclaration(value: unknown): boolean {
-  const { name, arguments: declared } = Object(value);
-  return typeof name === "string" && isTable(declared);
-}
-
 function isQueue(value: unknown): boolean {
   const { declaration, consumers } = Object(value);
   return isDeclaration(declaration) && areAll(consumers, isTable);
-}
-
-function isBinding(value: unknown): boolean {
-  const { source, destination, routingKey, arguments: given } = Object(value);
-  return [source, Object(destination).name, routingKey]
-    .every((each) => typeof each === "string") && isTable(given);
-}
-
-function isTable(value: unknown): boolean {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function areAll(list: unknown, are: (each: unknown) => boolean): boolean {

@@ -1,8 +1,11 @@
 import { encodeBase64, parseJson, stringifyJson } from "../../codec/mod.ts";
 import type { Binding } from "../../model/binding.ts";
+import { DecodeError } from "../../model/errors.ts";
+import { quote } from "../../model/foreign_text.ts";
+import { isBinding, isDeclaration, isTable } from "../store/stored_shapes.ts";
 import { identifyTable } from "../../virtual/field_value.ts";
 import type { ConsumerRecord, TopologyChange } from "../../virtual/topology.ts";
-import type { Row, Tx } from "./port.ts";
+import type { Row, Tx, Value } from "./port.ts";
 
 /** A change that makes something. */
 type Made =
@@ -33,15 +36,55 @@ const ORDER: readonly Made["type"][] = [
   "consumer-added",
 ];
 
-/** Reads rows, what others need first. */
+/**
+ * Reads rows, what others need first.
+ *
+ * @throws {DecodeError} If one is not of this library: what is missing would be missed by whoever routes by it.
+ */
 export function readRows(rows: readonly Row[]): StoredRow[] {
-  const read = rows.map(({ gone, fields }): StoredRow => {
-    const { number, made } = parseJson(String(fields)) as StoredRow;
+  const read = rows.map(({ id, gone, fields }): StoredRow => {
+    const { number, made } = readFields(id, fields);
     return { number, made: withOwner(made), isGone: gone !== null };
   });
   return read.sort((a, b) =>
     ORDER.indexOf(a.made.type) - ORDER.indexOf(b.made.type)
   );
+}
+
+function readFields(
+  id: Value | undefined,
+  fields: Value | undefined,
+): Omit<StoredRow, "isGone"> {
+  let cause: unknown;
+  try {
+    const stored = parseJson(String(fields));
+    if (isStored(stored)) return stored;
+  } catch (error) {
+    cause = error;
+  }
+  throw new DecodeError(
+    `Cannot read the declarations: row ${
+      quote(id)
+    } of table "topology" is not of this library; remove it, or restore it`,
+    { cause },
+  );
+}
+
+function isStored(value: unknown): value is Omit<StoredRow, "isGone"> {
+  const { number, made } = Object(value);
+  const { type, exchange, queue, binding, consumer } = Object(made);
+  switch (type) {
+    case "exchange-declared":
+      return isDeclaration(exchange);
+    case "queue-declared":
+      return isDeclaration(queue) && Number.isSafeInteger(number);
+    case "bound":
+      return isBinding(binding);
+    case "consumer-added":
+      return typeof queue === "string" && isTable(consumer);
+    default:
+      return false;
+  }
 }
 
 /** JSON leaves out what is undefined. */
