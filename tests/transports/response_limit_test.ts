@@ -26,6 +26,8 @@ const ENDLESS: readonly (readonly [string, string, string, string])[] = [
   ["nats, a line", "nats://HOST", `${NATS}MSG `, "a"],
   ["nats, a message", "nats://HOST", `${NATS}MSG a 1 60000000\r\n`, " "],
   ["nats, nonsense", "nats://HOST", `${NATS}nonsense`, " "],
+  ["postgres, a row", "postgres://u:p@HOST/db", "D\x7f\x7f\x7f\x7f", " "],
+  ["postgres, nonsense", "postgres://u:p@HOST/db", "", "a"],
 ];
 
 const REASON =

@@ -3,6 +3,7 @@ import { nodeTlsOptions, type TlsOptions } from "../../model/tls_options.ts";
 import type { Row, Value } from "../sql/port.ts";
 import { type CutSocket, cutSocket } from "../cut_socket.ts";
 import { type Peer, peerOf } from "../peer.ts";
+import { AnswerLimit } from "./answer_limit.ts";
 
 /** All that a connection needs. */
 export interface Dial {
@@ -18,6 +19,8 @@ export interface Dial {
   readonly timeout: number;
   /** Milliseconds for an answer, beyond which the server counts as gone. */
   readonly patience: number;
+  /** The most that one message of the server may have, bytes. */
+  readonly maxResponseSize: number;
   /** When it aborts, what is not there yet is given up. */
   readonly signal: AbortSignal;
   /** Called once when the connection is gone. Must not throw. */
@@ -109,6 +112,7 @@ export async function dial(
     name,
     timeout,
     patience,
+    maxResponseSize,
     signal,
     onLost,
   }: Dial,
@@ -137,6 +141,7 @@ export async function dial(
   };
   native.on("error", lose);
   native.on("end", () => lose(new Error("the server closed the connection")));
+  limitAnswers(native, tls !== undefined, maxResponseSize);
   const giveUp = () => cut(native);
   signal.addEventListener("abort", giveUp, { once: true });
   let id = 0;
@@ -160,7 +165,7 @@ export async function dial(
   };
   return {
     native,
-    peer: () => peerOf(socketOf(native)),
+    peer: () => peerOf(insideOf(native).stream),
     id,
     isPooled,
     async exec(sql) {
@@ -212,14 +217,36 @@ function prepareSession(id: number): string {
   return `SELECT pg_backend_pid() AS id${settings.join("")}`;
 }
 
-/** Closes its socket. */
-function cut(native: Client): void {
-  cutSocket(socketOf(native));
+/** Cuts the socket of a server that says too much at once. */
+function limitAnswers(native: Client, isTls: boolean, most: number): void {
+  const connection = insideOf(native);
+  const limit = new AnswerLimit(most);
+  connection.once(isTls ? "sslconnect" : "connect", () => {
+    const { stream } = connection;
+    stream.on("data", (bytes) => {
+      try {
+        limit.count(bytes);
+      } catch (error) {
+        stream.destroy(error);
+      }
+    });
+  });
 }
 
-function socketOf(native: Client): CutSocket {
-  const { connection } = native as unknown as {
-    readonly connection: { readonly stream: CutSocket };
+/** Closes its socket. */
+function cut(native: Client): void {
+  cutSocket(insideOf(native).stream);
+}
+
+/** What of the client has no name in its types. */
+interface Inside {
+  readonly stream: CutSocket & {
+    on(event: "data", listener: (bytes: Uint8Array) => void): void;
+    destroy(error?: unknown): void;
   };
-  return connection.stream;
+  once(event: "connect" | "sslconnect", listener: () => void): void;
+}
+
+function insideOf(native: Client): Inside {
+  return (native as unknown as { readonly connection: Inside }).connection;
 }

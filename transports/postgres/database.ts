@@ -1,7 +1,8 @@
 import type { Clock } from "../../async/clock.ts";
 import { MessagingError } from "../../model/errors.ts";
 import { Line } from "../../async/line.ts";
-import { connectionClosed } from "../connection_errors.ts";
+import { connectionClosed, connectionLost } from "../connection_errors.ts";
+import { ServerTime } from "../server_time.ts";
 import type { Peer } from "../peer.ts";
 import { askOf } from "../../model/ask.ts";
 import type { SqlTransaction } from "../../model/transaction.ts";
@@ -11,6 +12,7 @@ import type {
   Sql,
   TransactOptions,
   Tx,
+  Value,
 } from "../sql/port.ts";
 import { Listeners } from "../sql/listeners.ts";
 import { checkLayout, statementsOf, type Types } from "../sql/schema.ts";
@@ -19,7 +21,8 @@ import { type PostgresClient, SETTINGS } from "./client.ts";
 import { failure, isInTheWay, stateOf } from "./errors.ts";
 import { Starts } from "./starts.ts";
 import {
-  META,
+  META_NOW,
+  NOW,
   Texts,
   Transaction,
   type TransactionParts,
@@ -52,6 +55,8 @@ export interface DatabaseSettings {
   readonly poll: number | undefined;
   /** The connection's, ms: so often a consumer that waits looks at least, for a server that fell silent owes it nothing. 0 is none. */
   readonly heartbeat: number;
+  /** The most that one message of the server may have, bytes. */
+  readonly maxResponseSize: number;
   readonly lost: Promise<Error>;
   /** Called once when it is closed. Must not throw. */
   readonly onClosed: () => void;
@@ -71,9 +76,10 @@ export class PostgresDatabase implements Sql {
   readonly #parts: TransactionParts;
   readonly #line = new Line();
   readonly #listeners: Listeners;
-  /** Between the server's time and ours, ms. */
-  #ahead = 0;
+  readonly #time: ServerTime;
   #place = "";
+  /** Which tables it has begun with. */
+  #tables: Value | undefined;
   #closing: Promise<void> | undefined;
 
   /** Makes one over two connections. */
@@ -86,7 +92,11 @@ export class PostgresDatabase implements Sql {
     this.#listener = listener;
     this.#settings = settings;
     this.lost = settings.lost;
-    const texts = this.#texts = new Texts(quoted(settings.schema));
+    this.#time = new ServerTime(settings.clock);
+    const texts = this.#texts = new Texts(
+      quoted(settings.schema),
+      settings.maxResponseSize,
+    );
     this.#parts = { client, texts, starts: new Starts() };
     const { clock, poll, heartbeat } = settings;
     const seldom = heartbeat > 0 ? Math.min(heartbeat, SWEEP) : SWEEP;
@@ -105,9 +115,12 @@ export class PostgresDatabase implements Sql {
       "SELECT to_regclass($1) AS last",
       [`${schema}.sizes`],
     );
-    if (found?.last === null) await this.#makeTables();
-    await checkLayout(new Transaction(this.#parts));
+    const tx = new Transaction(this.#parts);
+    const isThere = found?.last !== null && await tx.meta() !== undefined;
+    if (!isThere) await this.#makeTables();
+    await checkLayout(tx);
     await this.#readTime();
+    this.#tables = (await tx.rows(META_NOW))[0]?.tables;
     this.#listener.onNotice((payload, from) => {
       if (from !== client.id) this.#listeners.tell(read(payload));
     });
@@ -128,7 +141,7 @@ export class PostgresDatabase implements Sql {
   }
 
   now(): number {
-    return Math.round(this.#settings.clock.wall() + this.#ahead);
+    return this.#time.now();
   }
 
   transact<T>(
@@ -219,6 +232,7 @@ export class PostgresDatabase implements Sql {
   ): Promise<T> {
     this.#refuseClosed();
     const client = this.#client;
+    const asked = this.#settings.clock.now();
     const shared = alone ? "" : "_shared";
     const meta = client.exec([
       "BEGIN",
@@ -227,8 +241,14 @@ export class PostgresDatabase implements Sql {
         : [],
       ...lazy ? ["SET LOCAL synchronous_commit = off"] : [],
       `SELECT pg_advisory_xact_lock${shared}(${this.#lock})`,
-      this.#texts.of(META),
-    ].join(";")).then(([row]) => row);
+      this.#texts.of(META_NOW),
+    ].join(";")).then(([row]) => {
+      if (row === undefined || row.tables !== this.#tables) {
+        throw this.#tablesGone();
+      }
+      this.#time.hear(Number(row.now), asked);
+      return row;
+    });
     meta.catch(() => {}); // what follows it fails, too
     const tx = new Transaction(this.#parts, { meta, maySuppose });
     try {
@@ -260,18 +280,26 @@ export class PostgresDatabase implements Sql {
     }
   }
 
+  /** In others queues have other numbers. */
+  #tablesGone(): Error {
+    return connectionLost(
+      this.#settings.broker,
+      `the tables of schema "${this.#settings.schema}" were emptied, or made anew`,
+      { outcome: "not-sent" },
+    );
+  }
+
   get #channel(): string {
     return this.#settings.schema;
   }
 
   async #readTime(): Promise<void> {
-    const began = this.#settings.clock.wall();
+    const asked = this.#settings.clock.now();
     const { rows: [row] } = await this.#client.query(
-      `SELECT extract(epoch FROM clock_timestamp()) * 1000 AS now, ${PLACE} AS place`,
+      `SELECT ${NOW}, ${PLACE} AS place`,
       [],
     );
-    const ended = this.#settings.clock.wall();
-    this.#ahead = Number(row?.now) - (began + ended) / 2;
+    this.#time.hear(Number(row?.now), asked);
     this.#place = String(row?.place);
   }
 

@@ -1,3 +1,4 @@
+import { MAX_RESPONSE } from "../../model/response_limit.ts";
 import { readTls, type TlsOptions } from "../../model/tls_options.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import {
@@ -41,6 +42,7 @@ export interface PostgresSettings {
   readonly schema: string;
   readonly lease: number;
   readonly poll: number | undefined;
+  readonly maxResponseSize: number;
 }
 
 /**
@@ -50,7 +52,10 @@ export interface PostgresSettings {
  */
 export function readPostgresOptions(
   url: BrokerUrl,
-  { tls, transportOptions }: Pick<ConnectOptions, "tls" | "transportOptions">,
+  { tls, transportOptions, maxResponseSize = MAX_RESPONSE }: Pick<
+    ConnectOptions,
+    "tls" | "transportOptions" | "maxResponseSize"
+  >,
 ): PostgresSettings {
   const { visibilityTimeout, schema, poll } = readOptions<
     PostgresTransportOptions
@@ -66,5 +71,6 @@ export function readPostgresOptions(
     schema: schema ?? "dashi",
     lease: visibilityTimeout ?? 30_000,
     poll,
+    maxResponseSize,
   };
 }

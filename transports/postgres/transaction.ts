@@ -15,14 +15,25 @@ import { numberArray, readNumbers, withoutNul } from "./arrays.ts";
 import type { Answer, PostgresClient } from "./client.ts";
 import type { Starts } from "./starts.ts";
 
+/** Bytes of a row besides its message, at most. */
+const ROW = 1000;
+
 /** Writes statements as PostgreSQL has them, in a schema. */
 export class Texts {
   readonly #schema: string;
+  readonly #message: string;
   readonly #known = new Map<string, string>();
 
-  /** Makes them for a schema, whose name is quoted already. */
-  constructor(schema: string) {
+  /** Makes them for a schema, whose name is quoted already; `most` is what one row may have, bytes. */
+  constructor(schema: string, most: number) {
     this.#schema = schema;
+    // A row that is too large would cut the connection as often as it is read: it comes empty.
+    const comes = `octet_length(m.head) + 2 * octet_length(m.body) <= ${
+      most - ROW
+    }`;
+    this.#message = ["head", "body"].map((name) =>
+      `CASE WHEN ${comes} THEN m.${name} END AS ${name}`
+    ).join(", ");
   }
 
   /** The schema's name, quoted. */
@@ -42,6 +53,7 @@ export class Texts {
       let count = 0;
       text = this.named(sql)
         .replace("FOR NOBODY ELSE", "FOR UPDATE SKIP LOCKED")
+        .replace("m.head, m.body", this.#message)
         .replaceAll("?", () => `$${++count}`);
       this.#known.set(sql, text);
     }
@@ -193,7 +205,14 @@ export class Transaction implements Tx {
 }
 
 /** Reads what says whether declarations have changed. */
-export const META = "SELECT changes, routes FROM dashi.meta";
+const META = "SELECT changes, routes FROM dashi.meta";
+
+/** The server's time, ms since 1970. */
+export const NOW = "extract(epoch FROM clock_timestamp()) * 1000 AS now";
+
+/** The same, which tables they are, and the server's time. */
+export const META_NOW: string =
+  `SELECT changes, routes, tableoid AS tables, ${NOW} FROM dashi.meta`;
 
 const LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))";
 
@@ -207,7 +226,7 @@ const CLAIM = `WITH taken AS (
             AND EXISTS (SELECT 1 FROM dashi.holders WHERE id = ? AND until > ?)
           ORDER BY rank, id LIMIT ? FOR UPDATE SKIP LOCKED
       ))
-      RETURNING queue, rank, id, deliveries, expires_at
+      RETURNING queue, rank, id, deliveries, expires_at, size
   )
   SELECT t.*, m.head, m.body, d.todo FROM (SELECT ${TODO} AS todo) d
     LEFT JOIN (taken t JOIN dashi.messages m ON m.id = t.id) ON true

@@ -67,13 +67,14 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
     return await limits.wait(
       (async () => {
         const [client, listener] = await Promise.all([openOne(), openOne()]);
-        const { schema, poll, lease } = settings;
+        const { schema, poll, lease, maxResponseSize } = settings;
         const database = new PostgresDatabase(client, listener, {
           broker,
           clock,
           schema,
           poll,
           heartbeat,
+          maxResponseSize,
           lost,
           onClosed: () => works.end(),
         });

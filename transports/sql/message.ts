@@ -62,6 +62,12 @@ export class HeadWriter {
 /** Reads the message of a row. */
 export function messageOf({ head, body }: Row): Publishing | Malformed {
   const bytes = body instanceof Uint8Array ? body : new Uint8Array();
+  if (head === null) {
+    const error = new DecodeError(
+      "Cannot read a message: it is larger than the option maxResponseSize allows",
+    );
+    return { error, body: bytes };
+  }
   try {
     return readHead(String(head), bytes);
   } catch (error) {
@@ -126,6 +132,8 @@ export class SqlReservation implements Reservation {
   readonly isCounted: boolean;
   /** When its time to live is over, ms since 1970. */
   readonly expiresAt: number;
+  /** Bytes of the body. */
+  readonly size: number;
   /** Whether it is settled: what comes then is too late. */
   isOver = false;
 
@@ -146,6 +154,7 @@ export class SqlReservation implements Reservation {
     this.place = placeOf(row);
     this.holder = holder;
     this.message = messageOf(row);
+    this.size = Number(row.size ?? this.message.body.length);
     this.deliveryCount = Number(row.deliveries);
     this.expired = expired;
     this.keepsPlace = traits.ordered;
@@ -163,11 +172,6 @@ export class SqlReservation implements Reservation {
 
   get takesHeaders(): boolean {
     return this.keepsPlace;
-  }
-
-  /** Bytes of the body. */
-  get size(): number {
-    return this.message.body.length;
   }
 
   get redelivered(): boolean {

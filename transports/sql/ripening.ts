@@ -1,6 +1,4 @@
-import { removeOne } from "./contents.ts";
 import { laneOf, setFree } from "./lanes.ts";
-import { placeOf } from "./message.ts";
 import type { Row, Tx, Value } from "./port.ts";
 import { DELAYED, READY } from "./schema.ts";
 import { noteSize } from "./sizes.ts";
@@ -64,30 +62,42 @@ export async function putLast(
   row: Row,
   ordered: boolean,
 ): Promise<boolean> {
-  const [message] = await tx.rows(
-    "SELECT head, body FROM dashi.messages WHERE id = ?",
-    row.id ?? 0,
+  const { state = 0, queue = 0, key, id = 0, rank = 0 } = row;
+  const wasThere = await tx.run(
+    `DELETE FROM dashi.places
+      WHERE state = ? AND queue = ? AND rank = ? AND id = ?`,
+    state,
+    queue,
+    rank,
+    id,
   );
-  const { state = 0, queue = 0, key, body } = { ...row, ...message };
-  const wasThere = await removeOne(tx, Number(state), placeOf(row));
-  if (!wasThere || message === undefined) return false;
+  if (wasThere === 0) return false;
   const home = ordered
     ? await laneOf(tx, Number(queue), textOf(key))
     : Number(row.home);
-  await tx.append([{
-    state: READY,
-    queue: Number(queue),
-    rank: home,
+  // Within the database: it may be large.
+  const [copy] = await tx.rows(
+    `INSERT INTO dashi.messages (head, body)
+      SELECT head, body FROM dashi.messages WHERE id = ? RETURNING id`,
+    id,
+  );
+  await tx.run("DELETE FROM dashi.messages WHERE id = ?", id);
+  if (copy === undefined) return false;
+  await tx.run(
+    `INSERT INTO dashi.places (state, queue, rank, id, home, key, message_id,
+        expires_at, deliveries, put_at, size)
+      VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, ?)`,
+    READY,
+    queue,
     home,
-    key: textOf(key) ?? null,
-    messageId: null,
-    expiresAt: row.expires_at === null ? null : Number(row.expires_at),
-    deliveries: Number(row.deliveries),
-    putAt: Number(row.put_at),
-    size: Number(row.size),
-    head: String(message.head),
-    body: body instanceof Uint8Array ? body : new Uint8Array(),
-  }]);
+    copy.id ?? 0,
+    home,
+    textOf(key) ?? null,
+    row.expires_at ?? null,
+    row.deliveries ?? 0,
+    row.put_at ?? 0,
+    row.size ?? 0,
+  );
   noteSize(tx, Number(queue), 1, Number(row.size));
   tx.news.add(Number(queue));
   return true;

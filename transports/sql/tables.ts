@@ -1,4 +1,5 @@
 import { planDeleteQueue } from "../../virtual/declare.ts";
+import { ConnectionError } from "../../model/errors.ts";
 import type { QueueTraits } from "../../virtual/queue_arguments.ts";
 import { Topology, type TopologyChange } from "../../virtual/topology.ts";
 import { isNotEmpty, isOfConsumer } from "../store/changes.ts";
@@ -78,14 +79,15 @@ export class SqlTables {
 
   /** Reads what is new, and drops queues that nobody has used for their time. */
   async sync(tx: Tx): Promise<void> {
-    await this.load(tx);
+    await this.load(tx, undefined, true);
     if (this.#usedAt.size > 0) await this.#dropUnused(tx);
   }
 
-  /** Reads what is new; `known` is the row of `meta`, where it was read. */
+  /** Reads what is new; `known` is the row of `meta`, where it was read. In a transaction of ours nothing goes back but what somebody has put there. */
   async load(
     tx: Pick<Tx, "rows" | "meta" | "suppose" | "onFailed">,
     known?: Row,
+    isOurs = false,
   ): Promise<void> {
     const now = this.#now();
     if (this.#synced >= 0 && tx.suppose?.(this.#synced)) {
@@ -95,7 +97,9 @@ export class SqlTables {
       return;
     }
     const meta = known ?? await tx.meta();
-    const changes = Number(meta?.changes ?? 0);
+    if (meta === undefined) throw emptied();
+    const changes = Number(meta.changes);
+    if (isOurs && changes < this.#synced) this.#forget();
     // A transaction of the caller's may see less than was seen before.
     if (changes <= this.#synced) {
       this.#syncedAt = now;
@@ -122,7 +126,7 @@ export class SqlTables {
       if (made.type === "queue-declared") this.#number(made.queue.name, number);
     }
     this.#synced = changes;
-    this.#routes = Number(meta?.routes ?? 0);
+    this.#routes = Number(meta.routes);
     this.#syncedAt = now;
   }
 
@@ -272,4 +276,12 @@ export class SqlTables {
       name,
     );
   }
+}
+
+/** A connection that begins anew makes the row again. */
+function emptied(): ConnectionError {
+  return new ConnectionError(
+    'Cannot read the declarations: table "meta" is empty',
+    { code: "connection-lost", outcome: "not-sent" },
+  );
 }

@@ -112,9 +112,11 @@ export class Taker {
     const { tables, now, holder } = this.#parts;
     const rows = await tx.rows(
       `SELECT * FROM dashi.places
-        WHERE expires_at IS NOT NULL AND holder IS NULL AND expires_at <= ?
-        ORDER BY expires_at, id LIMIT ? FOR NOBODY ELSE`,
+        WHERE expires_at IS NOT NULL AND holder IS NULL AND expires_at <= ?${
+        only === undefined ? "" : " AND queue = ?"
+      } ORDER BY expires_at, id LIMIT ? FOR NOBODY ELSE`,
       now(),
+      ...only === undefined ? [] : [only],
       PAGE,
     );
     const taken: SqlReservation[] = [];
@@ -125,7 +127,6 @@ export class Taker {
         if (await removeOne(tx, Number(row.state), place)) leaves(tx, row);
         continue;
       }
-      if (only !== undefined && only !== queue.number) continue;
       const changed = await tx.run(
         `UPDATE dashi.places SET state = ${HELD}, rank = home, holder = ?
           WHERE state = ? AND queue = ? AND rank = ? AND id = ?
@@ -137,7 +138,7 @@ export class Taker {
         place.id,
       );
       const [message] = await tx.rows(
-        "SELECT head, body FROM dashi.messages WHERE id = ?",
+        "SELECT m.head, m.body FROM dashi.messages m WHERE m.id = ?",
         place.id,
       );
       if (changed === 0 || message === undefined) continue;

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
 import { nativeClient } from "@dashi/mq/postgres";
-import { rejectsWith, unique } from "../../conformance/support.ts";
+import { rejectsWith, unique, until } from "../../conformance/support.ts";
 import { test, withClient, withSchema } from "../../support/postgres_client.ts";
 import { killProcesses } from "../../support/process_kills.ts";
 import { Proxy } from "../../support/proxy.ts";
@@ -156,4 +156,52 @@ test("what two connections put back out of the quarantine at once comes once", (
     const { messageCount } = await one.queueStatus(queue);
     const sum = counts.reduce((all, each) => all + each, 0);
     assertEquals([sum, messageCount], [count, count]);
+  }));
+
+test("a message that is larger than maxResponseSize cuts no connection, and waits in the quarantine with its bytes", (url) =>
+  withSchema(url, async (own) => {
+    const most = 2 ** 20;
+    await using connection = createConnection(own, {
+      maxResponseSize: most,
+      onUnhandled: () => {},
+    });
+    const native = await connection.native(nativeClient);
+    const ways = [{}, { ordered: true }, { maxLength: 10 }];
+    const queues = ways.map((way) => new Queue<string>(unique("large"), way));
+    const large = "x".repeat(most / 2);
+    for (const queue of queues) {
+      await connection.send(queue, "before");
+      await connection.send(queue, large);
+      await connection.send(queue, large, { delay: 1 });
+      await connection.send(queue, "after");
+      const payloads: string[] = [];
+      const consumer = connection.consumer(queue);
+      const quarantine = connection.quarantine(queue);
+      const running = consumer.run(({ payload }) =>
+        void payloads.push(payload)
+      );
+      await until(
+        async () =>
+          payloads.length === 2 && (await quarantine.list()).length === 2,
+        "the small ones, and two in the quarantine",
+      );
+      await consumer.cancel();
+      await running;
+      assertEquals(payloads, ["before", "after"]);
+      const [one] = await quarantine.list();
+      assert(
+        one?.malformed?.message.includes("maxResponseSize"),
+        `${one?.malformed}`,
+      );
+    }
+    assert(await connection.native(nativeClient) === native);
+    await using other = createConnection(own);
+    for (const queue of queues) {
+      assertEquals(await other.quarantine(queue).putBack(), 2);
+      for (let i = 0; i < 2; i++) {
+        const message = await other.queue(queue).get();
+        assertEquals(message?.payload.length, large.length);
+        await message?.ack();
+      }
+    }
   }));
