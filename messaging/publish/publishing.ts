@@ -54,7 +54,7 @@ export function checkQueue(
 }
 
 /** The longest delay whose end a Date can tell, ms. */
-export const MAX_DELAY: number = Number.MAX_SAFE_INTEGER;
+export const MAX_DELAY: number = 8_000_000_000_000_000;
 
 /**
  * Makes the properties of a message.
