@@ -9,7 +9,6 @@ import {
   checkCollectionName,
   checkDatabaseName,
 } from "../../../transports/mongodb/names.ts";
-import { TestClock } from "../../../testing/clock.ts";
 import { MongodbRelay } from "../../support/mongodb_relay.ts";
 import { messageTo, onMongodb, queueOf } from "../../support/mongodb.ts";
 import { SLACK } from "../../support/slack.ts";
