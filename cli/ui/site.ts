@@ -18,6 +18,7 @@ const FILES: Readonly<Record<string, string>> = {
   "dom.js": SCRIPT,
   "messages.js": SCRIPT,
   "model.js": SCRIPT,
+  "numbers.js": SCRIPT,
   "panel.js": SCRIPT,
   "table.js": SCRIPT,
 };

@@ -1,6 +1,7 @@
 /** The brokers: what they are, how they are, and why one does not answer. */
 
-import { breakable, count, make, the } from "./dom.js";
+import { breakable, make, the } from "./dom.js";
+import { count } from "./numbers.js";
 
 /** @typedef {import("./model.js").Broker} Broker */
 

@@ -1,6 +1,7 @@
 /** Two charts of a queue: what is in it, and how fast that changes. */
 
-import { colour, count, make } from "./dom.js";
+import { colour, make } from "./dom.js";
+import { clock, compact, count } from "./numbers.js";
 
 /**
  * @typedef {object} Past
@@ -201,7 +202,7 @@ export class Charts {
           size: 48,
           space: 26,
           values: (/** @type {unknown} */ _, /** @type {number[]} */ ticks) =>
-            ticks.map((each) => compact.format(each)),
+            ticks.map((each) => compact(each)),
         },
       ],
       scales: {
@@ -230,13 +231,6 @@ export class Charts {
   }
 }
 
-const compact = new Intl.NumberFormat("en", { notation: "compact" });
-const clock = new Intl.DateTimeFormat("en-GB", {
-  hour: "2-digit",
-  minute: "2-digit",
-  second: "2-digit",
-});
-
 /**
  * @param {number[]} seconds
  * @param {(number | null)[]} values
@@ -258,7 +252,7 @@ function rateOf(seconds, values) {
  * @param {number[]} seconds
  */
 function timesOf(_, seconds) {
-  return seconds.map((each) => clock.format(each * 1000));
+  return seconds.map((each) => clock(each * 1000));
 }
 
 /**

@@ -1,4 +1,4 @@
-/** Makes elements, and the texts of numbers. All that a broker says becomes text, never markup. */
+/** Makes elements. All that a broker says becomes text, never markup. */
 
 /**
  * Finds an element of the page.
@@ -62,45 +62,6 @@ export function colour(name) {
   if (!probe.isConnected) document.body.append(probe);
   probe.style.color = `var(${name})`;
   return getComputedStyle(probe).color;
-}
-
-const whole = new Intl.NumberFormat("en");
-const short = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
-
-/**
- * Writes a count.
- *
- * @param {number | null | undefined} value The count.
- * @returns {string} Its text; a dash where the broker does not tell it.
- */
-export function count(value) {
-  return value === undefined || value === null ? "–" : whole.format(value);
-}
-
-/**
- * Writes a rate.
- *
- * @param {number | undefined} value By how much the depth changes in a second.
- * @returns {string} Its text, with its sign.
- */
-export function rate(value) {
-  if (value === undefined) return "–";
-  if (value === 0) return "0";
-  return `${value > 0 ? "+" : "−"}${short.format(Math.abs(value))}`;
-}
-
-/**
- * Writes a time.
- *
- * @param {number | undefined} seconds The time, in seconds.
- * @returns {string} Its text, in the largest unit that fits.
- */
-export function age(seconds) {
-  if (seconds === undefined) return "–";
-  if (seconds < 60) return `${Math.round(seconds)} s`;
-  if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
-  if (seconds < 86_400) return `${Math.round(seconds / 3600)} h`;
-  return `${Math.round(seconds / 86_400)} d`;
 }
 
 /**

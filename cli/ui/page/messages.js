@@ -1,6 +1,7 @@
 /** Messages, decoded: what each says, where it comes from, and why it is dead. */
 
-import { count, make } from "./dom.js";
+import { make } from "./dom.js";
+import { count } from "./numbers.js";
 
 /**
  * @typedef {object} Message

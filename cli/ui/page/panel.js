@@ -2,16 +2,8 @@
 
 import { plural } from "./brokers.js";
 import { Charts } from "./charts.js";
-import {
-  age,
-  ask,
-  breakable,
-  count,
-  make,
-  question,
-  rate,
-  the,
-} from "./dom.js";
+import { ask, breakable, make, question, the } from "./dom.js";
+import { age, count, rate } from "./numbers.js";
 import { listOf } from "./messages.js";
 import { UNKNOWN } from "./model.js";
 

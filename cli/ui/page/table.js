@@ -1,6 +1,7 @@
 /** The table of queues: as many rows as are seen, however many there are. */
 
-import { age, colour, count, make, rate, the } from "./dom.js";
+import { colour, make, the } from "./dom.js";
+import { age, count, rate } from "./numbers.js";
 
 /** @typedef {import("./model.js").Column} Column */
 /** @typedef {import("./model.js").Model} Model */
