@@ -87,6 +87,8 @@ const SETTLED: Omit<Settling, "action"> = {
   attempt: undefined,
 };
 
+const NO_HEADERS: FieldTable = Object.freeze({});
+
 /** A message as the middlewares see it first: nothing of it is copied before somebody looks. */
 class Incoming implements IncomingMessage {
   readonly via: ReceivedVia;
@@ -208,7 +210,7 @@ export class ReceivedMessage<T> implements Message<T> {
 
   /** As they came. */
   get receivedHeaders(): FieldTable {
-    return this.receivedProperties.headers ?? {};
+    return this.receivedProperties.headers ?? NO_HEADERS;
   }
 
   /** Its number on its channel. */

@@ -278,8 +278,9 @@ export class Runner<T> {
     if (this.#order !== undefined && !message.keepsPlace) return CALL;
     if (retry !== undefined) return judge(retry, message, true);
     this.#comingAgain = message.redelivered ? this.#comingAgain + 1 : 0;
-    const begins = this.#comingAgain <= this.#concurrency &&
-      !message.isOrdered;
+    // Of others nothing is counted, and how a queue is declared has to be looked for.
+    const begins = message.redelivered &&
+      this.#comingAgain <= this.#concurrency && !message.isOrdered;
     const verdict = judge(DEFAULT_RETRY, message, begins);
     return verdict.type !== "call" && message.isOfStream ? CALL : verdict;
   }

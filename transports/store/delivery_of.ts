@@ -118,6 +118,10 @@ class CopiedDelivery implements Delivery {
     return isMalformed(message) ? {} : message.properties;
   }
 
+  lacksHeader(name: string): boolean {
+    return this.received.headers?.[name] === undefined;
+  }
+
   get properties(): MessageProperties {
     return this.#properties ??= this.#copyOfProperties();
   }
