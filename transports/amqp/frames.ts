@@ -107,13 +107,14 @@ class Reader {
     return { consumerTag, deliveryTag, redelivered, exchange, routingKey };
   }
 
-  /** Goes past properties, which is a fraction of reading them. */
-  passProperties(): void {
+  /** Goes past properties, which is a fraction of reading them; returns the offset of the headers, 0 where there are none. */
+  passProperties(): number {
     const bytes = this.#bytes;
     const flags = short(bytes, this.#take(2));
     if (flags & 0x8000) this.#pass();
     if (flags & 0x4000) this.#pass();
-    if (flags & 0x2000) this.#take(long(bytes, this.#take(4)));
+    const headers = flags & 0x2000 ? this.#at : 0;
+    if (headers > 0) this.#passTable();
     if (flags & 0x1000) this.#take(1);
     if (flags & 0x0800) this.#take(1);
     if (flags & 0x0400) this.#pass();
@@ -124,15 +125,16 @@ class Reader {
     if (flags & 0x0020) this.#pass();
     if (flags & 0x0010) this.#pass();
     if (flags & 0x0008) this.#pass();
+    return headers;
   }
 
-  properties(): RawProperties {
+  /** All but the headers, which are read apart. */
+  properties(): Omit<RawProperties, "headers"> {
     const bytes = this.#bytes;
     const flags = short(bytes, this.#take(2));
-    const read: Writable<RawProperties> = {
+    const read: Writable<Omit<RawProperties, "headers">> = {
       contentType: undefined,
       contentEncoding: undefined,
-      headers: undefined,
       deliveryMode: undefined,
       priority: undefined,
       correlationId: undefined,
@@ -146,11 +148,7 @@ class Reader {
     };
     if (flags & 0x8000) read.contentType = this.#name();
     if (flags & 0x4000) read.contentEncoding = this.#name();
-    if (flags & 0x2000) {
-      const size = long(bytes, this.#take(4));
-      const start = this.#take(size);
-      read.headers = rawTable(view(bytes, start, start + size));
-    }
+    if (flags & 0x2000) this.#passTable();
     if (flags & 0x1000) read.deliveryMode = octet(bytes, this.#take(1));
     if (flags & 0x0800) read.priority = octet(bytes, this.#take(1));
     if (flags & 0x0400) read.correlationId = this.#text();
@@ -166,6 +164,10 @@ class Reader {
 
   #pass(): void {
     this.#take(octet(this.#bytes, this.#take(1)));
+  }
+
+  #passTable(): void {
+    this.#take(long(this.#bytes, this.#take(4)));
   }
 
   /** A short string that other messages have too. */
@@ -191,12 +193,14 @@ class Reader {
   }
 }
 
-/** Properties that are read when somebody looks: most handlers never do. */
+/** Properties that are read when somebody looks: most handlers never do. `run` looks for a header. */
 class LateProperties implements RawProperties {
   readonly #bytes: Bytes;
   readonly #start: number;
   readonly #end: number;
-  #all: RawProperties | undefined;
+  readonly #headersAt: number;
+  #headers: object | undefined;
+  #all: Omit<RawProperties, "headers"> | undefined;
   /** Why the body is left out, where it is. */
   leftOut: unknown = undefined;
 
@@ -205,10 +209,10 @@ class LateProperties implements RawProperties {
     this.#bytes = bytes;
     this.#start = start;
     this.#end = end;
-    new Reader(bytes, start, end).passProperties();
+    this.#headersAt = new Reader(bytes, start, end).passProperties();
   }
 
-  get #read(): RawProperties {
+  get #read(): Omit<RawProperties, "headers"> {
     return this.#all ??= new Reader(this.#bytes, this.#start, this.#end)
       .properties();
   }
@@ -222,7 +226,12 @@ class LateProperties implements RawProperties {
   }
 
   get headers(): object | undefined {
-    return this.#read.headers;
+    const at = this.#headersAt;
+    if (at === 0) return undefined;
+    const start = at + 4;
+    return this.#headers ??= rawTable(
+      view(this.#bytes, start, start + long(this.#bytes, at)),
+    );
   }
 
   get deliveryMode(): unknown {
