@@ -141,10 +141,13 @@ function cleanNack(bytes: Uint8Array, at: number): void {
 }
 
 function long(bytes: Uint8Array, at: number): number {
-  const octet = (i: number) => bytes[at + i] ?? 0;
-  return octet(0) * 2 ** 24 + ((octet(1) << 16) | (octet(2) << 8) | octet(3));
+  return short(bytes, at) * 2 ** 16 + short(bytes, at + 2);
 }
 
 function channelOf(bytes: Uint8Array, at: number): number {
-  return ((bytes[at + 1] ?? 0) << 8) | (bytes[at + 2] ?? 0);
+  return short(bytes, at + 1);
+}
+
+function short(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
 }

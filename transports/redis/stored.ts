@@ -95,6 +95,9 @@ function readNotes(text: string): Notes | undefined {
   if (place < 0 || !text.endsWith(END)) return undefined;
   const tag = text.slice(place + TAG.length, -END.length);
   if (tag.includes('"')) return undefined;
+  if (!tag.includes(";")) {
+    return { name: tag, expires: Infinity, count: undefined };
+  }
   const [name = "", ...notes] = tag.split(";");
   const value = (key: string) => {
     const note = notes.find((each) => each.startsWith(`${key}=`));
