@@ -47,6 +47,19 @@ export function formatOf(
 }
 
 /**
+ * Whether a publish says how its payload is written: most do not, and share a format.
+ *
+ * @param options What the call asks for.
+ * @returns Whether it asks for something.
+ */
+export function saysFormat(
+  { serializer, compression, contentType, contentEncoding }: EncodeOptions,
+): boolean {
+  return serializer !== undefined || compression !== undefined ||
+    contentType !== undefined || contentEncoding !== undefined;
+}
+
+/**
  * Whether what a payload is written with has yet to be loaded.
  *
  * @param codecs The codecs.

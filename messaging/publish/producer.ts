@@ -5,7 +5,7 @@ import type { Publishing } from "../../model/message.ts";
 import { checkEntities, type Entity } from "../entities/entities.ts";
 import { Exchange, exchangeName } from "../entities/exchange.ts";
 import { checkKnown } from "../known_options.ts";
-import { formatOf, isLazy, loadCodecs } from "./encoding.ts";
+import { formatOf, isLazy, loadCodecs, saysFormat } from "./encoding.ts";
 import { declareFirst } from "./declare_first.ts";
 import { dedupeOf } from "./dedupe.ts";
 import { checkCount, type OperationOptions } from "../operation_options.ts";
@@ -68,6 +68,8 @@ export class Producer<T = unknown> implements AsyncDisposable {
   readonly #codecs: codec.CodecRegistry;
   readonly #options: ProducerOptions;
   readonly #declare: readonly Entity[];
+  /** How a payload is written where a publish does not say. */
+  readonly #format: codec.EncodeOptions;
   /** The properties that each message is published with, unless it has its own. */
   readonly #defaults: PublishDefaults | undefined;
   readonly #publisher: HookedPublisher;
@@ -92,6 +94,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
     this.#session = session;
     this.#codecs = codecs;
     this.#options = options;
+    this.#format = formatOf({}, options);
     this.#defaults = defaultsOf(options);
     this.#onClosed = onClosed;
     const own = exchange instanceof Exchange ? exchange : queue;
@@ -120,7 +123,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
   publish(payload: T, options?: PublishOptions): Promise<void>;
   publish(
     payload: T,
-    given: PublishOptions = {},
+    given: PublishOptions = NO_OPTIONS,
   ): Promise<void | Published> {
     try {
       if (this.#closing !== undefined) throw producerClosed();
@@ -158,20 +161,30 @@ export class Producer<T = unknown> implements AsyncDisposable {
     checkExchange(options.exchange);
     if (options.transaction !== undefined) this.#checkTransaction(options);
     const replyTo = this.#replyTo(options.replyTo);
-    const format = formatOf(options, this.#options);
+    const format = saysFormat(options)
+      ? formatOf(options, this.#format)
+      : this.#format;
     if (
       (this.#window.line.busy && !this.#publisher.isSeen) ||
       replyTo === UNKNOWN ||
       isLazy(this.#codecs, format) ||
       !this.#isReady(options)
-    ) {
-      return this.#window.pass(
-        () => this.#prepare(payload, options, format, call),
-        call,
-      );
-    }
+    ) return this.#publishLater(payload, options, format, call);
     const message = this.#message(payload, options, format, replyTo);
     return this.#window.pass(message, call);
+  }
+
+  /** Apart, for a function that makes functions costs more even where it makes none. */
+  #publishLater(
+    payload: T,
+    options: PublishOptions,
+    format: codec.EncodeOptions,
+    call: PublishCall,
+  ): Promise<void> {
+    return this.#window.pass(
+      () => this.#prepare(payload, options, format, call),
+      call,
+    );
   }
 
   /**
@@ -322,13 +335,16 @@ export class Producer<T = unknown> implements AsyncDisposable {
   /** Whether nothing is to be declared for a message. */
   #isReady({ exchange, declare, transaction }: PublishOptions): boolean {
     return transaction !== undefined ||
-      (this.#isDeclared(this.#declare) && this.#isDeclared(declare) &&
-        (!(exchange instanceof Exchange) || this.#isDeclared([exchange])));
+      (this.#isDeclared(this.#declare) &&
+        (declare === undefined || this.#isDeclared(declare)) &&
+        (!(exchange instanceof Exchange) ||
+          this.#session.declarations.has(exchange)));
   }
 
-  #isDeclared(entities: readonly Entity[] = []): boolean {
+  #isDeclared(entities: readonly Entity[]): boolean {
     const { declarations } = this.#session;
-    return entities.every((each) => declarations.has(each));
+    for (const each of entities) if (!declarations.has(each)) return false;
+    return true;
   }
 
   #replyTo(
@@ -392,6 +408,9 @@ export class Producer<T = unknown> implements AsyncDisposable {
       : { ...message, dedupe: dedupeOf(dedupe, options.messageId) };
   }
 }
+
+/** Of a publish that was given none: one object for all. */
+const NO_OPTIONS: PublishOptions = {};
 
 /** A queue whose name the broker has not chosen yet. */
 const UNKNOWN = Symbol("unknown");

@@ -315,14 +315,13 @@ function routesOf({ routes, version }: TopologyView): string {
  * @returns One item for each queue.
  */
 export function itemsFor(message: Publishing, routed: Routed): StoreItem[] {
-  const expiration = message.properties.expiration;
-  return routed.queues.map(({ queue, ttl }) => ({
-    queue,
-    message,
-    ttl: expiration === undefined || (ttl !== undefined && ttl < expiration)
-      ? ttl
-      : expiration,
-  }));
+  const { expiration = Infinity } = message.properties;
+  const items: StoreItem[] = [];
+  for (const { queue, ttl = Infinity } of routed.queues) {
+    const least = Math.min(ttl, expiration);
+    items.push({ queue, message, ttl: least < Infinity ? least : undefined });
+  }
+  return items;
 }
 
 function viewKey(message: Publishing): TopologyKey {
