@@ -20,6 +20,8 @@ const OPERATION: KnownOptions = optionsOf<OperationOptions>("a call", {
 export interface Call {
   readonly signal: AbortSignal | undefined;
   readonly deadline: number;
+  /** Whether they were set just before the call, as in the transports' options. */
+  readonly fresh?: boolean | undefined;
 }
 
 /**

@@ -69,6 +69,7 @@ export class Lane {
     this.ordered = ordered;
     this.limits = {
       signal: undefined,
+      fresh: true,
       get deadline(): number {
         return session.clock.now() + session.endpoint.operationTimeout;
       },

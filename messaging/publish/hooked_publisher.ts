@@ -14,6 +14,7 @@ import {
   type OrderedPlace,
   type Publishable,
   type PublishCall,
+  waited,
 } from "./publish_call.ts";
 
 type PublishHooks = NonNullable<Hooks["publish"]>;
@@ -51,7 +52,9 @@ export class HookedPublisher implements MessagePublisher {
     const hooks = this.#uses.hooks?.publish;
     return hooks === undefined
       ? this.#publisher.publish(message, call, place)
-      : place.follow(this.#passOn(hooks, message, call, place.line));
+      : place.follow(
+        this.#passOn(hooks, message, waited(call), place.line),
+      );
   }
 
   #passOn(

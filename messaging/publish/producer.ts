@@ -359,6 +359,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
     return {
       signal: call.signal,
       deadline: call.deadline,
+      fresh: true,
       retry: options.transaction === undefined &&
         (options.retry ?? this.#session.reconnectPolicy !== false),
       mandatory: options.mandatory,

@@ -22,6 +22,11 @@ export interface PublishCall extends Call {
   readonly obstacle?: string | undefined;
 }
 
+/** The call of a message that has waited for something, or may: its limits are looked at again. */
+export function waited(call: PublishCall): PublishCall {
+  return call.fresh ? { ...call, fresh: false } : call;
+}
+
 /** The broker's word on a message that is published once. */
 export interface Confirmation {
   /** Whether another has left its mark; `undefined` where the broker does not tell. */

@@ -9,6 +9,7 @@ import {
   type OrderedPlace,
   type Publishable,
   type PublishCall,
+  waited,
 } from "./publish_call.ts";
 
 /** A message that waits for room. */
@@ -62,7 +63,7 @@ export class PublishWindow implements OrderedPlace {
   /** Publishes a message now, or when there is room. */
   pass(message: Publishable, call: PublishCall): Promise<void> {
     if (this.#inFlight >= this.#maxInFlight) {
-      return this.#passLater(message, call);
+      return this.#passLater(message, waited(call));
     }
     this.#inFlight++;
     if (++this.#count % YIELD_EVERY > 0) {

@@ -23,6 +23,7 @@ import {
   type Progress,
   type Publishable,
   type PublishCall,
+  waited,
 } from "./publish_call.ts";
 import { Republisher } from "./republisher.ts";
 import { reachedNobody, unknowable, unroutable } from "./unroutable.ts";
@@ -77,14 +78,15 @@ export class SessionPublisher {
   ): Promise<void> {
     const lane = this.#lane;
     if (typeof message === "function") {
-      return place.follow(this.#publishInLine(message, call, place.line));
+      const made = this.#publishInLine(message, waited(call), place.line);
+      return place.follow(made);
     }
     if (this.#isRefused(message)) {
-      return place.follow(this.#publishApart(message, call));
+      return place.follow(this.#publishApart(message, waited(call)));
     }
     return lane === undefined || place.line.busy || !isKnown(lane, message) ||
         this.#isUnknowable(message, call)
-      ? place.follow(this.#publishInLine(message, call, place.line))
+      ? place.follow(this.#publishInLine(message, waited(call), place.line))
       : this.#send(lane, message, call, place);
   }
 
@@ -148,11 +150,12 @@ export class SessionPublisher {
     return lane.channel.publish(message, call).then(
       (outcome) =>
         outcome.type !== "accepted"
-          ? place.follow(this.#notTaken(outcome, message, call))
+          ? place.follow(this.#notTaken(outcome, message, waited(call)))
           : outcome.queues === 0
-          ? place.follow(this.#reachedNobody(message, call))
+          ? place.follow(this.#reachedNobody(message, waited(call)))
           : place.leave(),
-      (error) => place.follow(this.#recover(error, lane, message, call)),
+      (error) =>
+        place.follow(this.#recover(error, lane, message, waited(call))),
     );
   }
 

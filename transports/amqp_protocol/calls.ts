@@ -108,7 +108,9 @@ export class Calls {
   /** Says why a delivery cannot be settled. */
   refuseSettling(options: CallOptions | undefined): unknown {
     if (this.#endError === undefined) {
-      return this.#host.limits.refusal(options, "settle a delivery");
+      return options?.fresh
+        ? undefined
+        : this.#host.limits.refusal(options, "settle a delivery");
     }
     return new SettlementError(
       "Cannot settle a delivery: its channel has ended, and it is delivered again",

@@ -185,7 +185,9 @@ export class AmqpChannel implements Channel {
 
   publish(message: Publishing, options?: CallOptions): Promise<PublishOutcome> {
     try {
-      this.#calls.check(options, () => describePublish(message));
+      if (options?.fresh !== true || this.#calls.endError !== undefined) {
+        this.#refuseLate(message, options);
+      }
       const refused = refuseMessage(this.#server, message);
       if (refused !== undefined) return Promise.reject(refused);
       if (message.exchange === "" && this.#context.ordered.mayTake(message)) {
@@ -197,6 +199,11 @@ export class AmqpChannel implements Channel {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** Apart, for a function that makes functions costs more even where it makes none. */
+  #refuseLate(message: Publishing, options: CallOptions | undefined): void {
+    this.#calls.check(options, () => describePublish(message));
   }
 
   get(queue: string, options?: GetOptions): Promise<Delivery | undefined> {

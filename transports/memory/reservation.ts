@@ -47,18 +47,23 @@ export class MemoryReservation implements Reservation {
   readonly expired: boolean;
   /** As it was then: it is counted when the message goes back. */
   readonly deliveryCount: number;
+  readonly timeLeft: number | undefined;
   holder: Held | undefined;
   before: MemoryReservation | undefined;
   after: MemoryReservation | undefined;
   #message: Publishing | undefined;
-  readonly #now: number;
 
   /** Made of what was taken from a queue. */
-  constructor(from: MemoryQueue, item: Item, expired: boolean, now: number) {
+  constructor(
+    from: MemoryQueue,
+    item: Item,
+    expired: boolean,
+    timeLeft: number | undefined,
+  ) {
     this.from = from;
     this.item = item;
     this.expired = expired;
-    this.#now = now;
+    this.timeLeft = timeLeft;
     this.deliveryCount = item.deliveryCount;
   }
 
@@ -77,11 +82,6 @@ export class MemoryReservation implements Reservation {
 
   get takesHeaders(): boolean {
     return this.from.isOrdered;
-  }
-
-  get timeLeft(): number | undefined {
-    const { expiresAt } = this.item;
-    return expiresAt === Infinity ? undefined : expiresAt - this.#now;
   }
 
   get queue(): string {

@@ -372,8 +372,13 @@ export class MemoryStore implements Store, MessageStore {
   }
 
   #hold(queue: MemoryQueue, item: Item, expired: boolean): MemoryReservation {
-    const now = this.#clock.now();
-    return this.#held.add(new MemoryReservation(queue, item, expired, now));
+    const { expiresAt } = item;
+    const timeLeft = expiresAt === Infinity
+      ? undefined
+      : expiresAt - this.#clock.now();
+    return this.#held.add(
+      new MemoryReservation(queue, item, expired, timeLeft),
+    );
   }
 
   /** A reservation is settled, and its message gone from its queue; says whether it was ours. */

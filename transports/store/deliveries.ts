@@ -125,7 +125,9 @@ export class Deliveries implements SettlerHost<Held> {
 
   /** Settles: done. */
   ack(tag: DeliveryTag, options?: SettleOptions): Promise<void> {
-    const late = this.#context.limits.refusal(options, SETTLE);
+    const late = options?.fresh
+      ? undefined
+      : this.#context.limits.refusal(options, SETTLE);
     if (late !== undefined) return Promise.reject(late);
     if (options?.multiple) {
       return this.#all(tag, (held) => this.#ack(held, options));

@@ -67,7 +67,7 @@ export class Publisher {
   /** Publishes a message. */
   publish(message: Publishing, options?: CallOptions): Promise<PublishOutcome> {
     try {
-      this.#limits.check(options, () => describe(message));
+      if (options?.fresh !== true) this.#refuseLate(message, options);
       checkPublishing(message);
       const refused = refuseTransaction(this.#store, message) ??
         refusePublishing(this.#store.capabilities, message) ??
@@ -84,6 +84,11 @@ export class Publisher {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** Apart, for a function that makes functions costs more even where it makes none. */
+  #refuseLate(message: Publishing, options?: CallOptions): void {
+    this.#limits.check(options, () => describe(message));
   }
 
   #routeAndPut(
@@ -241,7 +246,7 @@ export class Publisher {
     routed: Routed,
     options?: CallOptions,
   ): Promise<PublishOutcome> {
-    this.#limits.check(options, () => describe(message));
+    this.#refuseLate(message, options);
     this.#router.forget(message, routed);
     return this.#routeAndPut(message, options);
   }
