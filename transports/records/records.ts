@@ -59,7 +59,7 @@ export interface RecordsCall extends CallOptions {
   readonly action: string;
 }
 
-/** Called for each record that was written or removed. Never throws. */
+/** Called for each record that was written or removed; of a removal the revision is not looked at. Never throws. */
 export type OnChange = (
   id: string,
   revision: string,
@@ -78,7 +78,7 @@ export interface RecordsLimits {
   readonly lease?: number | undefined;
   /** The maximum number of records of one `write`. @default {1000} */
   readonly writeCount?: number | undefined;
-  /** The maximum number of bytes of one `write` of several records. @default {8000000} */
+  /** The maximum number of bytes of one `write` of several records, about: of their ids and texts. @default {8000000} */
   readonly writeBytes?: number | undefined;
   /** The maximum number of calls of `write` under way at once. @default {2} */
   readonly writesAtOnce?: number | undefined;
