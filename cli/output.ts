@@ -98,7 +98,7 @@ export class Output {
           ? text.padStart(widths[i] ?? 0)
           : text.padEnd(widths[i] ?? 0)
       ).join("  ").trimEnd();
-      const most = Math.max(this.#columns ?? Infinity, 20);
+      const most = Math.max(this.#columns || Infinity, 20);
       return line.length > most ? `${line.slice(0, most - 1)}…` : line;
     }).map((line) => `${line}\n`).join("");
   }

@@ -2,7 +2,7 @@
 export interface Terminal {
   /** What stands behind the program's name. */
   readonly args: readonly string[];
-  /** The width of the terminal that the output goes to; `undefined` if it goes to a file or a pipe. */
+  /** The width of the terminal that the output goes to, in characters; 0 if that does not tell, as by `docker exec -t` at times; `undefined` if it goes to a file or a pipe. */
   readonly columns: number | undefined;
   /** Whether something is piped in. */
   readonly isPiped: boolean;

@@ -293,6 +293,30 @@ async function listed(url: string, written: string): Promise<void> {
   }
 }
 
+Deno.test("a table is cut to the terminal's width, and not where that tells none", async () => {
+  const url = `memory://${crypto.randomUUID()}`;
+  await using connection = createConnection(url);
+  await connection.declare(new Queue("orders", { deadLetter: "orders.dead" }));
+  const widths = [40, 0].map(async (columns) => {
+    const { out } = await onTerminal(["dlq", "list"], url, columns);
+    return out.split("\n").map((each) => each.trimEnd());
+  });
+  assertEquals(await Promise.all(widths), [
+    [
+      "QUEUE        READY  OLDEST S  OF",
+      "orders.dead      0            orders",
+      "",
+    ],
+    [
+      "QUEUE        READY  OLDEST S  OF",
+      "orders.dead      0            orders",
+      "",
+    ],
+  ]);
+  const narrow = await onTerminal(["dlq", "list"], url, 24);
+  assertEquals(narrow.out.split("\n")[0], "QUEUE        READY  OLD…");
+});
+
 Deno.test("dlq list that finds none says by what it looked", async () => {
   const url = `memory://${crypto.randomUUID()}`;
   await using connection = createConnection(url);
