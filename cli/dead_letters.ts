@@ -98,17 +98,25 @@ export function lettersIn(
       else known.push(each.name);
     }
   }
-  const names = new Set(queues.map(({ name }) => name));
+  const byName = new Map(queues.map((each) => [each.name, each]));
   const found = new Map<string, readonly string[]>();
-  for (const name of names) {
+  for (const name of byName.keys()) {
+    // Messages that waited for another try come back from a queue of dead letters.
+    const known = of.get(name)?.filter((each) =>
+      !expires(byName.get(each)) || !of.get(each)?.includes(name)
+    ) ?? [];
     const base = NAMED.exec(name)?.[1];
-    const known = of.get(name);
-    if (known !== undefined) found.set(name, known);
-    else if (base !== undefined) {
-      found.set(name, names.has(base) ? [base] : []);
+    if (known.length > 0) {
+      found.set(name, known);
+    } else if (base !== undefined) {
+      found.set(name, byName.has(base) ? [base] : []);
     }
   }
   return found;
+}
+
+function expires(queue: QueueInfo | undefined): boolean {
+  return queue?.declaration?.arguments["x-message-ttl"] !== undefined;
 }
 
 /** The queues that a queue's dead letters come to. */

@@ -255,6 +255,22 @@ Deno.test("the queue that delayed messages of RabbitMQ are for has no dead lette
   ]);
 });
 
+Deno.test("a queue to which its own dead letters come back, when they have waited, has none itself", () => {
+  const to = (name: string, ttl?: number) => ({
+    "x-dead-letter-exchange": "",
+    "x-dead-letter-routing-key": name,
+    ...ttl && { "x-message-ttl": ttl },
+  });
+  const jobs = new Queue("jobs", { arguments: to("jobs.wait") });
+  const wait = new Queue("jobs.wait", { arguments: to("jobs", 5000) });
+  const bills = new Queue("bills", { arguments: to("expired", 5000) });
+  const queues = [jobs, wait, bills].map((each) => looked(each.name, each));
+  assertEquals([...lettersIn([...queues, looked("expired")], [])], [
+    ["jobs.wait", ["jobs"]],
+    ["expired", ["bills"]],
+  ]);
+});
+
 /** A queue as it is when one looks in. */
 function looked(name: string, declaration?: Queue): QueueInfo {
   const none = { delayed: 0, unacked: 0, consumers: 0, bytes: 0 };
