@@ -54,7 +54,7 @@ async function main(files: readonly string[]): Promise<number> {
     const ofAll = others.filter((file) => !isOfBroker(file));
     const runs = await Promise.all([
       alone,
-      runTests(ofBrokers, { jobs: 2 * CORES, env }),
+      runTests(ofBrokers, { jobs: 2 * CORES + 1, env }),
       runTests(ofAll, { jobs: CORES, env, quiet: true }),
     ]);
     return tell(runs, [brokers]);
