@@ -315,13 +315,22 @@ function routesOf({ routes, version }: TopologyView): string {
  * @returns One item for each queue.
  */
 export function itemsFor(message: Publishing, routed: Routed): StoreItem[] {
-  const { expiration = Infinity } = message.properties;
-  const items: StoreItem[] = [];
-  for (const { queue, ttl = Infinity } of routed.queues) {
-    const least = Math.min(ttl, expiration);
-    items.push({ queue, message, ttl: least < Infinity ? least : undefined });
-  }
-  return items;
+  const [first] = routed.queues;
+  // Most go to one queue: a list of one, and no function beside it.
+  return first !== undefined && routed.queues.length === 1
+    ? [itemFor(message, first)]
+    : routed.queues.map(itemFor.bind(undefined, message));
+}
+
+function itemFor(message: Publishing, { queue, ttl }: Target): StoreItem {
+  const { expiration } = message.properties;
+  return {
+    queue,
+    message,
+    ttl: expiration === undefined || (ttl !== undefined && ttl < expiration)
+      ? ttl
+      : expiration,
+  };
 }
 
 function viewKey(message: Publishing): TopologyKey {
