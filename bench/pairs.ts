@@ -119,6 +119,7 @@ async function measure(folders: readonly [string, string]): Promise<Pair> {
 
 const found: Pair[] = [];
 for (let i = 0; i < pairs; i++) {
+  console.error(`pair ${i + 1} of ${pairs}`);
   // Each begins first half of the time.
   if (i % 2 === 0) found.push(await measure([before, after]));
   else {
