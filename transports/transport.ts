@@ -323,6 +323,7 @@ export interface ConsumeOptions extends GetOptions {
   /**
    * How many more messages somebody would begin with at once. Brokers that count against
    * a message how often it was handed out, whatever became of it, are asked for no more.
+   * Others may be asked for many together, and for a few only while this is above 0.
    */
   readonly wanted?: (() => number) | undefined;
 }
@@ -424,6 +425,6 @@ export interface Subscription extends AsyncDisposable {
    * buffer without bound, as RabbitMQ, which pushes, cannot help doing.
    */
   readonly taken?: ((count: number) => void) | undefined;
-  /** Asks for more, if the transport fetches no more than is `wanted`. */
+  /** Says that more is `wanted` than before, if the transport goes by that. */
   readonly wake?: (() => void) | undefined;
 }

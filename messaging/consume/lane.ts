@@ -35,7 +35,7 @@ export class Lane {
   readonly #full: number;
   /** Since when it has so many, on the clock. */
   fullSince: number | undefined;
-  /** Whether its consumers fetch no more than is wanted, and are to be told of more. */
+  /** Whether its consumers go by what is wanted, and are to be told of more. */
   fetchesOnDemand = false;
   error: Error | undefined;
   /** Whether anything has come by it. */

@@ -135,7 +135,7 @@ export class RecoveringConsumer {
   /** So many more messages are wanted. */
   want(count: number): void {
     this.#demand.wanted += count;
-    this.#wake();
+    if (this.#demand.wanted > 0) this.#wake();
   }
 
   #wake(): void {

@@ -18,9 +18,14 @@ export interface SubscriptionSettings {
   readonly consumerTag: string;
   readonly prefetch: number;
   readonly noAck: boolean;
-  /** How many more it would begin with, where no more is to be fetched. */
+  /** How many more it would begin with at once. */
   readonly wanted?: (() => number) | undefined;
+  /** Whether no more than that is to be fetched. */
+  readonly fetchesOnDemand: boolean;
 }
+
+/** Less than this part of its prefetch is fetched only if a handler would begin with it at once. */
+const PART = 4;
 
 /** A consumer of one queue, and how much it may still be given. */
 export class StoreSubscription implements Subscription {
@@ -35,6 +40,9 @@ export class StoreSubscription implements Subscription {
   room: number;
   readonly #clock: Clock;
   readonly #wanted: (() => number) | undefined;
+  readonly #fetchesOnDemand: boolean;
+  /** So many are fetched together, where nobody waits for one. */
+  readonly #least: number;
   #lastHeard: number;
   readonly #host: SubscriptionHost;
   readonly #settle: (reason: EndReason) => void;
@@ -58,8 +66,11 @@ export class StoreSubscription implements Subscription {
     this.room = settings.prefetch;
     this.#clock = clock;
     this.#wanted = settings.wanted;
+    this.#fetchesOnDemand = settings.fetchesOnDemand;
+    const isFree = settings.fetchesOnDemand || settings.wanted === undefined;
+    this.#least = isFree ? 1 : Math.ceil(settings.prefetch / PART);
     this.#lastHeard = clock.now();
-    this.wake = settings.wanted && (() => this.#wake());
+    this.wake = settings.wanted && (() => this.#wakeIfAsleep());
     this.heardEvery = heardEvery;
     this.taken = settings.noAck ? (count) => this.free(count) : undefined;
   }
@@ -71,8 +82,13 @@ export class StoreSubscription implements Subscription {
 
   /** How many more it is to be given now. */
   get takes(): number {
-    if (this.#wanted === undefined) return this.room;
-    return Math.max(0, Math.min(this.room, this.#wanted()));
+    const { room } = this;
+    if (this.#wanted === undefined) return room;
+    if (this.#fetchesOnDemand) {
+      return Math.max(0, Math.min(room, this.#wanted()));
+    }
+    // One for each that is settled would be a call of the store for each message.
+    return room >= this.#least || this.#wanted() > 0 ? room : 0;
   }
 
   /** A subscription that asks for nothing is never overdue. */
@@ -93,9 +109,17 @@ export class StoreSubscription implements Subscription {
   /** Makes room: so many of its deliveries were settled. */
   free(count: number): void {
     if (!this.#running) return;
-    const wasFull = this.room <= 0;
-    this.room += count;
-    if (wasFull && this.room > 0) this.#wake();
+    const before = this.room;
+    const room = this.room = before + count;
+    const isEnough = before < this.#least && room >= this.#least;
+    const wasFull = before <= 0 && room > 0;
+    if (isEnough || (wasFull && this.takes > 0)) this.#wake();
+  }
+
+  /** More is wanted: it is awake already where room is enough. */
+  #wakeIfAsleep(): void {
+    const isAwake = !this.#fetchesOnDemand && this.room >= this.#least;
+    if (!isAwake && this.takes > 0) this.#wake();
   }
 
   #wake(): void {
