@@ -47,6 +47,7 @@ const CLIENTS: Readonly<Record<string, Dialling>> = {
       password: "p",
       database: "d",
       tls: undefined,
+      maxResponseSize: 2 ** 20,
       name: "n",
       timeout: TIMEOUT,
       patience: TIMEOUT,
