@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import {
   AccessRefusedError,
+  ChannelError,
   type Connection,
   Exchange,
   Queue,
@@ -11,7 +12,7 @@ import type { Harness } from "./harness.ts";
 import { Failing, FAILURES, persist } from "./failing.ts";
 import type { Verb } from "./parts.ts";
 import { open } from "./stage.ts";
-import { arrives, PATIENCE, soon, unique } from "./support.ts";
+import { arrives, PATIENCE, soon, unique, until } from "./support.ts";
 
 /** The verbs that every store has, and that a message meets on its way. */
 const VERBS = [
@@ -136,13 +137,66 @@ async function failOnce(
   }
 }
 
+/** Consumes from a queue alone, while the store fails once as it is asked for messages. */
+async function consumeAlone(harness: Harness): Promise<void> {
+  const failing = new Failing(
+    "messages.reserve",
+    () =>
+      new ChannelError("Cannot do that now: the case lets it fail", {
+        code: "channel-closed",
+      }),
+  );
+  const { transport } = harness;
+  assert.ok(isStoreTransport(transport));
+  const wrapped = transport.wrapping((store) => failing.wrap(store));
+  const connection = open({ ...harness, transport: wrapped });
+  const queue = new Queue<string>(unique("alone"));
+  const channel = await connection.channel();
+  const stop = new AbortController();
+  const seen: string[] = [];
+  try {
+    await connection.declare(queue);
+    const consumer = connection.consumer<string>(queue, { exclusive: true });
+    const running = consumer.run(({ payload }) => void seen.push(payload), {
+      signal: stop.signal,
+    });
+    await connection.send(queue, "before");
+    await until(() => seen.length === 1, "the first message");
+    failing.armed = true;
+    for (let i = 0; failing.failures === 0; i++) {
+      await connection.send(queue, "meanwhile");
+      await until(
+        () => failing.failures > 0 || seen.length === i + 2,
+        "a failure, or the next message",
+      );
+    }
+    await connection.send(queue, "after");
+    await until(() => seen.includes("after"), "what came after the failure");
+    const { consumerCount } = await channel.checkQueue(queue.name, soon());
+    assert.equal(consumerCount, 1);
+    stop.abort();
+    await running;
+  } finally {
+    stop.abort();
+    await channel.deleteQueue(queue.name, soon());
+    await connection.close();
+  }
+}
+
 /** Each verb of a store fails once: its caller is told, and nothing is lost or stuck. */
-export const FAILING_ONCE: readonly ConformanceCase[] = VERBS.flatMap((verb) =>
-  Object.entries(FAILURES).map(([kind, error]) =>
-    onHarness(
-      `if ${verb}() fails once with ${kind}, nothing is lost, and nothing stuck`,
-      (harness) => failOnce(harness, verb, error),
-      { needs: ["dead-letter"], wraps: true },
+export const FAILING_ONCE: readonly ConformanceCase[] = [
+  onHarness(
+    "a consumer that is alone in a queue consumes on when the store has failed once",
+    consumeAlone,
+    { needs: ["exclusive"], wraps: true },
+  ),
+  ...VERBS.flatMap((verb) =>
+    Object.entries(FAILURES).map(([kind, error]) =>
+      onHarness(
+        `if ${verb}() fails once with ${kind}, nothing is lost, and nothing stuck`,
+        (harness) => failOnce(harness, verb, error),
+        { needs: ["dead-letter"], wraps: true },
+      )
     )
-  )
-);
+  ),
+];

@@ -214,6 +214,10 @@ export class StoreChannel implements Channel {
       store.limits.reserveWait,
     );
     consumer.subscription = subscription;
+    void subscription.ended.then(({ type }) => {
+      // Who consumes again takes its place: else an exclusive one would be in its own way.
+      if (type === "lost") consumerTags.delete(record.consumerTag);
+    });
     if (this.#ended) {
       await subscription[Symbol.asyncDispose]();
       throw this.#endedError("consume");
