@@ -1,12 +1,11 @@
 /** SQLite's result codes, without what it adds to them. */
 const [ERROR, BUSY, LOCKED] = [1, 5, 6];
 
-/**
- * The codes of statements that were refused, and undone, in a file that is well: there is no
- * memory, it may not be written to, there is no room, a value is too large, or no such value
- * may be there, as a trigger of the user's says.
- */
-const REFUSED: readonly number[] = [3, 4, 7, 8, 9, 13, 18, 19, 23];
+/** Statements that were undone for now, in a file that is well: there is no memory, right to write or room. */
+const PASSING: readonly number[] = [7, 8, 9, 13];
+
+/** Statements that were undone for good: a value is too large, or a trigger, a constraint or a right forbids it. */
+const FINAL: readonly number[] = [3, 4, 18, 19, 23];
 
 /** The code of a file that cannot be written to. */
 export const READONLY = 8;
@@ -43,9 +42,11 @@ export function codeOf(error: unknown): number | undefined {
   return known?.[1] ?? ERROR;
 }
 
-/** Whether a statement was refused, and the file is well. */
-export function isRefused(error: unknown): boolean {
-  return REFUSED.includes(codeOf(error) ?? ERROR);
+/** Whether a statement was refused in a file that is well: for good, or for now. */
+export function refusalOf(error: unknown): "final" | "passing" | undefined {
+  const code = codeOf(error) ?? ERROR;
+  if (FINAL.includes(code)) return "final";
+  return PASSING.includes(code) ? "passing" : undefined;
 }
 
 /** Whether another process writes: it may be tried again. */

@@ -142,7 +142,7 @@ export function callersFailure(error: unknown): unknown {
   );
 }
 
-const META = `SELECT changes, routes, ${PLACE} AS place,
+const META = `SELECT one, changes, routes, ${PLACE} AS place,
     CAST(txid_current() AS text) AS transaction FROM dashi.meta`;
 
 /** One statement, whose values are texts, and that does nothing where it is no part of the transaction. */

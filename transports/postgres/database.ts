@@ -1,7 +1,7 @@
 import type { Clock } from "../../async/clock.ts";
 import { MessagingError } from "../../model/errors.ts";
 import { Line } from "../../async/line.ts";
-import { connectionClosed, connectionLost } from "../connection_errors.ts";
+import { connectionClosed } from "../connection_errors.ts";
 import { ServerTime } from "../server_time.ts";
 import type { Peer } from "../peer.ts";
 import { askOf } from "../../model/ask.ts";
@@ -12,7 +12,6 @@ import type {
   Sql,
   TransactOptions,
   Tx,
-  Value,
 } from "../sql/port.ts";
 import { Listeners } from "../sql/listeners.ts";
 import { checkLayout, statementsOf, type Types } from "../sql/schema.ts";
@@ -78,8 +77,6 @@ export class PostgresDatabase implements Sql {
   readonly #listeners: Listeners;
   readonly #time: ServerTime;
   #place = "";
-  /** Which tables it has begun with. */
-  #tables: Value | undefined;
   #closing: Promise<void> | undefined;
 
   /** Makes one over two connections. */
@@ -120,7 +117,6 @@ export class PostgresDatabase implements Sql {
     if (!isThere) await this.#makeTables();
     await checkLayout(tx);
     await this.#readTime();
-    this.#tables = (await tx.rows(META_NOW))[0]?.tables;
     this.#listener.onNotice((payload, from) => {
       if (from !== client.id) this.#listeners.tell(read(payload));
     });
@@ -243,10 +239,7 @@ export class PostgresDatabase implements Sql {
       `SELECT pg_advisory_xact_lock${shared}(${this.#lock})`,
       this.#texts.of(META_NOW),
     ].join(";")).then(([row]) => {
-      if (row === undefined || row.tables !== this.#tables) {
-        throw this.#tablesGone();
-      }
-      this.#time.hear(Number(row.now), asked);
+      this.#time.hear(Number(row?.now), asked);
       return row;
     });
     meta.catch(() => {}); // what follows it fails, too
@@ -267,7 +260,9 @@ export class PostgresDatabase implements Sql {
       );
       if (notice !== undefined) this.#listeners.tell(tx);
       return result;
-    } catch (error) {
+    } catch (thrown) {
+      // Statements that leave together fail for the first of them.
+      const error = tx.failure ?? thrown;
       for (const undo of tx.onFailed) undo();
       // Nobody waits for a server that does not answer: the connection is given up.
       if (
@@ -278,15 +273,6 @@ export class PostgresDatabase implements Sql {
       }
       throw error;
     }
-  }
-
-  /** In others queues have other numbers. */
-  #tablesGone(): Error {
-    return connectionLost(
-      this.#settings.broker,
-      `the tables of schema "${this.#settings.schema}" were emptied, or made anew`,
-      { outcome: "not-sent" },
-    );
   }
 
   get #channel(): string {
@@ -301,6 +287,10 @@ export class PostgresDatabase implements Sql {
     );
     this.#time.hear(Number(row?.now), asked);
     this.#place = String(row?.place);
+  }
+
+  #pause(delay: number): Promise<void> {
+    return new Promise((resolve) => this.#settings.clock.timer(resolve, delay));
   }
 
   #refuseClosed(): void {
@@ -327,8 +317,9 @@ function written(
 }
 
 function read(payload: string): Happening {
+  // Anybody may notify: what is not of ours says that there may be something.
+  if (!/^[-\d,]*@[\d.]*$/.test(payload)) return undefined;
   const [news = "", soonest = ""] = payload.split("@");
-  if (payload === "") return undefined;
   return {
     news: new Set(news === "" ? [] : news.split(",").map(Number)),
     soonest: soonest === "" ? Infinity : Number(soonest),

@@ -7,7 +7,7 @@ import {
   PreconditionFailedError,
 } from "../../model/errors.ts";
 import { cannotConnect, connectionLost } from "../connection_errors.ts";
-import { notNow, refusedForNow } from "../sql/errors.ts";
+import { notNow, refused } from "../sql/errors.ts";
 
 /** PostgreSQL's five letters of an error; `undefined` if it is none of the server's. */
 export function stateOf(error: unknown): string | undefined {
@@ -45,6 +45,9 @@ export function dialError(broker: string, error: unknown): Error {
   return cannotConnect(action, text, { cause: error });
 }
 
+/** A value, a constraint, a right or a limit forbids it, or a trigger of the user's. */
+const FINAL = /^(2[123]|42|44|54|P0)/;
+
 /**
  * Answers after which the session, the server or our tables are not what they were, which a
  * connection that is made anew finds out: it is cut off, another server is the primary now
@@ -68,7 +71,9 @@ export function failure(
     });
   }
   const said = `${text} (${state})`;
-  if (state !== "42501") return refusedForNow(broker, said, error);
+  if (state !== "42501") {
+    return refused(broker, said, FINAL.test(state), error);
+  }
   return new AccessRefusedError(
     `Cannot use "${broker}": ${said}; the user needs all rights to our schema, its tables and sequences`,
     { cause: error, outcome: "not-sent" },

@@ -82,13 +82,15 @@ export class Transaction implements Tx {
   soonest: number = Infinity;
   readonly sizes: Map<number, SizeNote> = new Map<number, SizeNote>();
   readonly onFailed: (() => void)[] = [];
+  /** Why the first of its statements that failed has. */
+  failure: unknown;
   readonly #client: PostgresClient;
   readonly #texts: Texts;
   readonly #starts: Starts;
   readonly #locks = new Set<string>();
   readonly #beginning: Beginning | undefined;
   #isFirst = true;
-  #supposed: number | undefined;
+  #supposed: { readonly changes: number; readonly born: number } | undefined;
 
   /** Makes one, with what it begins by; without, each statement is one. */
   constructor(
@@ -109,17 +111,18 @@ export class Transaction implements Tx {
     return known ?? (await this.rows(META))[0];
   }
 
-  suppose(changes: number): boolean {
+  suppose(changes: number, born: number): boolean {
     if (this.#beginning?.maySuppose !== true || !this.#isFirst) return false;
-    this.#supposed = changes;
+    this.#supposed = { changes, born };
     return true;
   }
 
   /** Whether declarations are as was supposed. */
   async isRight(): Promise<boolean> {
     const meta = await this.#beginning?.meta;
-    return this.#supposed === undefined ||
-      this.#supposed === Number(meta?.changes);
+    const { changes, born } = this.#supposed ?? {};
+    return changes === undefined ||
+      (changes === Number(meta?.changes) && born === Number(meta?.one));
   }
 
   async rows(
@@ -196,23 +199,30 @@ export class Transaction implements Tx {
     return places.map(({ id }) => removed.has(id));
   }
 
-  #query(sql: string, ...values: readonly Value[]): Promise<Answer> {
-    return this.#client.query(
-      this.#texts.of(sql),
-      values.map((each) => typeof each === "string" ? withoutNul(each) : each),
-    );
+  async #query(sql: string, ...values: readonly Value[]): Promise<Answer> {
+    try {
+      return await this.#client.query(
+        this.#texts.of(sql),
+        values.map((each) =>
+          typeof each === "string" ? withoutNul(each) : each
+        ),
+      );
+    } catch (error) {
+      this.failure ??= error;
+      throw error;
+    }
   }
 }
 
 /** Reads what says whether declarations have changed. */
-const META = "SELECT changes, routes FROM dashi.meta";
+const META = "SELECT one, changes, routes FROM dashi.meta";
 
 /** The server's time, ms since 1970. */
 export const NOW = "extract(epoch FROM clock_timestamp()) * 1000 AS now";
 
-/** The same, which tables they are, and the server's time. */
+/** The same, and the server's time. */
 export const META_NOW: string =
-  `SELECT changes, routes, tableoid AS tables, ${NOW} FROM dashi.meta`;
+  `SELECT one, changes, routes, ${NOW} FROM dashi.meta`;
 
 const LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))";
 

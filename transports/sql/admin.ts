@@ -14,7 +14,14 @@ import { delayedAfter, removeDelayed } from "./delayed.ts";
 import type { Holder } from "./holder.ts";
 import { messageOf, placeOf, SqlReservation } from "./message.ts";
 import { admit, forgetOver } from "./once.ts";
-import { beat, endOwner, findDead, forgetLate, forgetOwner } from "./owners.ts";
+import {
+  beat,
+  endOwner,
+  findDead,
+  forgetLate,
+  forgetOwner,
+  forgetUnknown,
+} from "./owners.ts";
 import type { Place, Row, Tx, Value } from "./port.ts";
 import { putLast } from "./ripening.ts";
 import { ASIDE, DELAYED } from "./schema.ts";
@@ -45,6 +52,7 @@ export class Admin {
       const { tables, holder, now } = this.#parts;
       await tables.sync(tx);
       await removeStrays(tx, now());
+      await forgetUnknown(tx);
       await forgetOwner(tx, owner, now());
       await beat(tx, owner, now() + ttl);
       await holder.ensure(tx);

@@ -61,7 +61,10 @@ export class HeadWriter {
 
 /** Reads the message of a row. */
 export function messageOf({ head, body }: Row): Publishing | Malformed {
-  const bytes = body instanceof Uint8Array ? body : new Uint8Array();
+  // SQLite keeps a text where somebody else has put one.
+  const bytes = body instanceof Uint8Array ? body : new TextEncoder().encode(
+    body === null || body === undefined ? "" : String(body),
+  );
   if (head === null) {
     const error = new DecodeError(
       "Cannot read a message: it is larger than the option maxResponseSize allows",

@@ -1,5 +1,5 @@
 import { setFree } from "./lanes.ts";
-import type { Tx } from "./port.ts";
+import type { Tx, Value } from "./port.ts";
 import { HELD, READY } from "./schema.ts";
 import { noteSize } from "./sizes.ts";
 
@@ -54,6 +54,17 @@ export async function forgetLate(tx: Tx, now: number): Promise<void> {
   }
 }
 
+/** Gives back what is held under numbers that nobody has: somebody has emptied the table of who holds messages. */
+export async function forgetUnknown(tx: Tx): Promise<void> {
+  const rows = await tx.rows(
+    `SELECT DISTINCT holder FROM dashi.places WHERE state = ?
+      AND NOT EXISTS (SELECT 1 FROM dashi.holders h
+        WHERE h.id = holder OR h.id = 0 - holder)`,
+    HELD,
+  );
+  for (const { holder } of rows) await giveBack(tx, holder ?? null);
+}
+
 async function holdersOf(tx: Tx, owner: string): Promise<readonly number[]> {
   const rows = await tx.rows(
     "SELECT id FROM dashi.holders WHERE owner = ?",
@@ -73,14 +84,16 @@ async function keepForLater(tx: Tx, id: number, now: number): Promise<void> {
 }
 
 /** Gives back what somebody held, as delivered before. */
-async function giveBack(tx: Tx, holder: number): Promise<void> {
+async function giveBack(tx: Tx, holder: Value): Promise<void> {
   const rows = await tx.rows(
     `UPDATE dashi.places
       SET state = ?, holder = NULL, deliveries = deliveries + 1
-      WHERE state = ? AND holder = ? RETURNING queue, rank, size`,
+      WHERE state = ? AND holder ${
+      holder === null ? "IS NULL" : "= ?"
+    } RETURNING queue, rank, size`,
     READY,
     HELD,
-    holder,
+    ...holder === null ? [] : [holder],
   );
   const lanes = new Map<number, number>();
   for (const { queue, rank, size } of rows) {

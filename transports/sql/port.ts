@@ -97,11 +97,11 @@ export interface Tx {
   /** Reads the row of `meta`. */
   meta(): Promise<Row | undefined>;
   /**
-   * Supposes that declarations are as they were at a change, so that nobody waits for the
+   * Supposes that declarations are as they were at a change, and the tables `born`, so that nobody waits for the
    * row of `meta`: where they are not, all of it is undone, and done again. `false`: it is
    * not supposed, and to be read. Absent where that costs nothing.
    */
-  suppose?(changes: number): boolean;
+  suppose?(changes: number, born: number): boolean;
   /** Takes ready messages of a queue, if it knows who does; the rows have `head` and `body`, too. */
   claim(claim: Claim): Promise<Claimed>;
   /** Removes messages that a holder has; says which were there. */

@@ -32,7 +32,7 @@ export interface Types {
  *
  * | Table | |
  * | --- | --- |
- * | `meta` | the layout; the number of the last change of declarations, and of the last that concerns routes |
+ * | `meta` | a number by chance, which tables that are made anew do not have; the layout; the number of the last change of declarations, and of the last that concerns routes |
  * | `topology` | exchanges, queues, bindings, consumers: a row each, and the change that wrote it; what is gone stays for a while |
  * | `queues` | the number of each queue, and when it goes if nobody uses it |
  * | `messages` | what was published: written once, removed once |
@@ -47,6 +47,7 @@ export interface Types {
 export function statementsOf(
   { number, serial, bytes, clustered }: Types,
 ): readonly string[] {
+  const born = Math.floor(Math.random() * 2 ** 48);
   return [
     `CREATE TABLE IF NOT EXISTS dashi.meta (
       one ${number} PRIMARY KEY, layout ${number} NOT NULL,
@@ -96,7 +97,10 @@ export function statementsOf(
       id ${serial}, outbox TEXT NOT NULL, message_id TEXT NOT NULL,
       head TEXT NOT NULL, body ${bytes} NOT NULL, written_at ${number} NOT NULL)`,
     `CREATE INDEX IF NOT EXISTS dashi_outbox_in ON dashi.outbox (outbox, id)`,
-    `INSERT INTO dashi.meta VALUES (1, ${LAYOUT}, 0, 0) ON CONFLICT DO NOTHING`,
+    // Who knows tables of another number knows other numbers of queues.
+    `INSERT INTO dashi.meta (one, layout, changes, routes)
+      SELECT ${born}, ${LAYOUT}, 0, 0
+        WHERE NOT EXISTS (SELECT 1 FROM dashi.meta)`,
   ];
 }
 

@@ -39,6 +39,8 @@ export class SqlTables {
   #names = new Map<number, string>();
   /** The change up to which all rows are known; -1: none are. */
   #synced = -1;
+  /** Which tables they are; -1: they were not read yet. */
+  #born = -1;
   #syncedAt = -Infinity;
   #routes = 0;
   /** Queues that go when nobody uses them, and when they were last used as far as is known. */
@@ -90,14 +92,18 @@ export class SqlTables {
     isOurs = false,
   ): Promise<void> {
     const now = this.#now();
-    if (this.#synced >= 0 && tx.suppose?.(this.#synced)) {
+    if (this.#synced >= 0 && tx.suppose?.(this.#synced, this.#born)) {
       const before = this.#syncedAt;
       tx.onFailed.push(() => this.#syncedAt = before);
       this.#syncedAt = now;
       return;
     }
     const meta = known ?? await tx.meta();
-    if (meta === undefined) throw emptied();
+    const born = Number(meta?.one);
+    if (meta === undefined || (this.#born >= 0 && this.#born !== born)) {
+      throw madeAnew();
+    }
+    this.#born = born;
     const changes = Number(meta.changes);
     if (isOurs && changes < this.#synced) this.#forget();
     // A transaction of the caller's may see less than was seen before.
@@ -278,10 +284,10 @@ export class SqlTables {
   }
 }
 
-/** A connection that begins anew makes the row again. */
-function emptied(): ConnectionError {
+/** A connection that begins anew makes what is missing, and declares it again. */
+function madeAnew(): ConnectionError {
   return new ConnectionError(
-    'Cannot read the declarations: table "meta" is empty',
+    "Cannot read the declarations: the tables were emptied, or made anew",
     { code: "connection-lost", outcome: "not-sent" },
   );
 }

@@ -186,7 +186,6 @@ async function first(
   ...values: readonly number[]
 ): Promise<number> {
   const [row] = await tx.rows(sql, ...values);
-  return row?.first === null || row === undefined
-    ? Infinity
-    : Number(row.first);
+  const moment = Number(row?.first ?? Infinity);
+  return Number.isNaN(moment) ? Infinity : moment; // of a row that somebody else wrote
 }

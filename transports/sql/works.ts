@@ -3,6 +3,7 @@ import type { Clock } from "../../async/clock.ts";
 import { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { endedMeanwhile, notAnswered } from "../connection_errors.ts";
+import { isOfOne, mayPass } from "./errors.ts";
 import type { Sql, Tx } from "./port.ts";
 import { writeSizes } from "./sizes.ts";
 
@@ -47,6 +48,9 @@ export interface DoOptions {
 /** The most calls, and bytes of bodies, of one transaction. */
 const [COUNT, BYTES] = [500, 8_000_000];
 
+/** How long a transaction is tried that is refused for a reason that passes, and the pauses between, ms. */
+const [PATIENCE, FIRST_PAUSE, MAX_PAUSE] = [5000, 20, 500];
+
 /**
  * Does the calls of one turn of the event loop in one transaction, in the order in which
  * they came: each of them is over when all of it is on the disk.
@@ -67,15 +71,7 @@ export class Works {
       actionOf: ({ action }) => action,
       late: ({ action }) => notAnswered(action, "unknown", "the database"),
       heedsDeadline: false,
-      send: (jobs) =>
-        sql.transact(async (tx) => {
-          const results = await doAll(tx, jobs);
-          await writeSizes(tx);
-          return results;
-        }, {
-          lazy: jobs.every(({ more }) => more.lazy),
-          alone: jobs.some(({ more }) => more.alone?.()),
-        }),
+      send: (jobs) => doPatiently(sql, clock, jobs),
     });
   }
 
@@ -105,6 +101,64 @@ export class Works {
     const job = { action, verb: verb as Verb<never, unknown>, call, more };
     return this.#jobs.add(job, options) as Promise<R>;
   }
+}
+
+/** Does calls; what the database refuses for a reason that passes is tried again for a while. */
+async function doPatiently(
+  sql: Sql,
+  clock: Clock,
+  jobs: readonly Job[],
+): Promise<readonly unknown[]> {
+  const until = clock.now() + PATIENCE;
+  for (let pause = FIRST_PAUSE;; pause = Math.min(2 * pause, MAX_PAUSE)) {
+    try {
+      return await doTogether(sql, jobs);
+    } catch (error) {
+      if (!mayPass(error) || clock.now() > until) {
+        return await doApart(sql, jobs, error);
+      }
+    }
+    await new Promise<void>((resolve) => clock.timer(resolve, pause));
+  }
+}
+
+/** Does calls in one transaction. */
+function doTogether(
+  sql: Sql,
+  jobs: readonly Job[],
+): Promise<readonly unknown[]> {
+  return sql.transact(async (tx) => {
+    const results = await doAll(tx, jobs);
+    await writeSizes(tx);
+    return results;
+  }, {
+    lazy: jobs.every(({ more }) => more.lazy),
+    alone: jobs.some(({ more }) => more.alone?.()),
+  });
+}
+
+/**
+ * Does calls whose transaction was refused. One of them may be the reason: so each half is
+ * done by itself, and in the end that one fails alone.
+ */
+async function doApart(
+  sql: Sql,
+  jobs: readonly Job[],
+  error: unknown,
+): Promise<readonly unknown[]> {
+  if (jobs.length === 1 || !isOfOne(error)) {
+    const failed = Promise.reject(error);
+    failed.catch(() => {}); // who called is told
+    return jobs.map(() => failed);
+  }
+  const half = jobs.length >> 1;
+  const results: unknown[] = [];
+  for (const part of [jobs.slice(0, half), jobs.slice(half)]) {
+    const done = await doTogether(sql, part)
+      .catch((error) => doApart(sql, part, error));
+    results.push(...done);
+  }
+  return results;
 }
 
 async function doAll(

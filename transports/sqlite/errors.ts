@@ -1,6 +1,7 @@
 import { errorText } from "../../model/error_text.ts";
 import {
-  type ChannelError,
+  ChannelError,
+  DecodeError,
   MessagingError,
   PreconditionFailedError,
 } from "../../model/errors.ts";
@@ -8,11 +9,11 @@ import { cannotConnect, connectionLost } from "../connection_errors.ts";
 import {
   codeOf,
   CORRUPT,
-  isRefused,
   NOT_A_DATABASE,
   READONLY,
+  refusalOf,
 } from "../sqlite_codes.ts";
-import { notNow, refusedForNow } from "../sql/errors.ts";
+import { notNow, refused } from "../sql/errors.ts";
 
 /** Makes the library's error of what happened when a file was opened. */
 export function openError(broker: string, error: unknown): Error {
@@ -37,10 +38,18 @@ export function openError(broker: string, error: unknown): Error {
 
 /** Makes the library's error of what happened in a transaction: nothing of it is there. */
 export function failure(broker: string, error: unknown): unknown {
-  if (error instanceof MessagingError || codeOf(error) === undefined) {
-    return error;
+  if (error instanceof MessagingError) return error;
+  if (error instanceof RangeError) {
+    return new DecodeError(
+      `Cannot read a row of "${broker}": ${errorText(error)}`,
+      { cause: error },
+    );
   }
-  if (isRefused(error)) return refusedForNow(broker, errorText(error), error);
+  if (codeOf(error) === undefined) return error;
+  const refusal = refusalOf(error);
+  if (refusal !== undefined) {
+    return refused(broker, errorText(error), refusal === "final", error);
+  }
   return connectionLost(broker, errorText(error), {
     cause: error,
     outcome: "not-sent",
@@ -49,8 +58,8 @@ export function failure(broker: string, error: unknown): unknown {
 
 /** The error of a call that waited too long for another process. */
 export function stillBusy(broker: string): ChannelError {
-  return refusedForNow(
-    broker,
-    "another process has kept the file locked for all of the time",
+  return new ChannelError(
+    `Cannot use "${broker}" now: another process has kept the file locked for all of the time`,
+    { code: "channel-closed", outcome: "not-sent" },
   );
 }

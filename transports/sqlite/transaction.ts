@@ -231,7 +231,7 @@ const ADD_PLACES = named(`INSERT INTO dashi.places
     put_at, size)
   SELECT ?, ?, ?, id, ?, ?, ?, ?, ?, ?, length(body) FROM dashi.messages
     WHERE id > last_insert_rowid() - ?`);
-const META = named("SELECT changes, routes FROM dashi.meta");
+const META = named("SELECT one, changes, routes FROM dashi.meta");
 const FIND_TODO = named(`SELECT ${TODO} AS todo`);
 const FIND = named(`SELECT p.rank, p.id, p.deliveries, p.expires_at, m.head,
     m.body

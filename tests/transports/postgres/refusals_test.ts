@@ -1,0 +1,130 @@
+/** A server that refuses statements, and tables that somebody has emptied or dropped. */
+
+import { assert, assertEquals } from "@std/assert";
+import { createConnection, Queue } from "@dashi/mq";
+import { nativeClient } from "@dashi/mq/postgres";
+import { unique } from "../../conformance/support.ts";
+import { test, withClient, withSchema } from "../../support/postgres_client.ts";
+
+/** Lets the first statements of a kind fail with a state of SQL's; what rolls back does not count anew. */
+function refusing(
+  schema: string,
+  table: string,
+  event: string,
+  state: string,
+): string {
+  return `CREATE SEQUENCE ${schema}.refused;
+    CREATE FUNCTION ${schema}.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN
+        IF nextval('${schema}.refused') <= 2 THEN
+          RAISE EXCEPTION 'the test refuses' USING ERRCODE = '${state}';
+        END IF;
+        RETURN NULL;
+      END $$;
+    CREATE TRIGGER refuse AFTER ${event} ON ${schema}.${table}
+      FOR EACH STATEMENT EXECUTE FUNCTION ${schema}.refuse()`;
+}
+
+for (
+  const [what, table, event] of [
+    ["publish", "messages", "INSERT"],
+    ["take", "places", "UPDATE"],
+    ["ack", "messages", "DELETE"],
+  ] as const
+) {
+  for (const state of ["53100", "55P03", "57014", "40001"]) {
+    test(`a ${what} that is refused twice with ${state} succeeds, and what is in hand stays there`, (url) =>
+      withSchema(url, async (own, schema) => {
+        await using connection = createConnection(own);
+        const queue = new Queue<string>(unique("refused"));
+        await connection.send(queue, "held");
+        const held = await connection.queue(queue).get();
+        const native = await connection.native(nativeClient);
+        await withClient(
+          url,
+          (client) => client.query(refusing(schema, table, event, state)),
+        );
+        await connection.send(queue, "next");
+        const next = await connection.queue(queue).get();
+        assertEquals(next?.payload, "next");
+        await next?.ack();
+        await held?.ack();
+        assert(await connection.native(nativeClient) === native);
+        const { rows } = await withClient(
+          url,
+          (client) => client.query(`SELECT last_value FROM ${schema}.refused`),
+        );
+        assert(Number(rows[0]?.last_value) > 2, "nothing was refused");
+      }));
+  }
+}
+
+test("of publishes that leave together the one that is refused fails alone, by the true reason", (url) =>
+  withSchema(url, async (own, schema) => {
+    await using connection = createConnection(own);
+    const queue = new Queue<string>(unique("refused"));
+    await connection.declare(queue);
+    const native = await connection.native(nativeClient);
+    await withClient(
+      url,
+      (client) =>
+        client.query(
+          `ALTER TABLE ${schema}.places ADD CONSTRAINT unlucky CHECK (size <> 13)`,
+        ),
+    );
+    const lengths = Array.from({ length: 20 }, (_, i) => i + 1);
+    const results = await Promise.allSettled(
+      lengths.map((length) => connection.send(queue, "x".repeat(length))),
+    );
+    const failed = results.flatMap((each, i) =>
+      each.status === "rejected" ? [`${i + 1}: ${each.reason.message}`] : []
+    );
+    assertEquals(failed.length, 1, failed.join("\n"));
+    assert(/^13: .*unlucky.*23514/.test(failed[0] ?? ""), failed[0]);
+    assertEquals((await connection.queueStatus(queue)).messageCount, 19);
+    assert(await connection.native(nativeClient) === native);
+  }));
+
+test("tables that are emptied, or dropped and made anew by another, put no message into a wrong queue", (url) =>
+  withSchema(url, async (own, schema) => {
+    await using connection = createConnection(own);
+    const [one, two] = [new Queue<string>("one"), new Queue<string>("two")];
+    await connection.send(one, "gone");
+    for (
+      const sql of [
+        `TRUNCATE ${schema}.meta, ${schema}.topology, ${schema}.queues, ${schema}.messages, ${schema}.places RESTART IDENTITY`,
+        `DROP SCHEMA ${schema} CASCADE`,
+      ]
+    ) {
+      await withClient(url, (client) => client.query(sql));
+      // Whoever connects first makes them, and its queue has the number of the other's.
+      await using other = createConnection(own);
+      await other.declare(two);
+      await connection.send(one, "here");
+      assertEquals((await other.queueStatus(two)).messageCount, 0);
+      const message = await other.queue(one).get();
+      assertEquals(message?.payload, "here");
+      await message?.ack();
+      await other.delete(two);
+    }
+  }));
+
+test("what others notify of does not keep a consumer from what comes", async (url) => {
+  await using connection = createConnection(url);
+  const queue = new Queue<string>(unique("noise"));
+  await connection.declare(queue);
+  const consumer = connection.consumer(queue);
+  const next = consumer[Symbol.asyncIterator]().next();
+  for (const text of ["garbage", "NaN,x@NaN", "-1,0@-99", "1e999@1e999", "@"]) {
+    await withClient(
+      url,
+      (client) => client.query("SELECT pg_notify('dashi', $1)", [text]),
+    );
+  }
+  await connection.send(queue, "comes");
+  const { value } = await next;
+  assertEquals(value?.payload, "comes");
+  await value?.ack();
+  await consumer.cancel();
+  await connection.delete(queue);
+});
