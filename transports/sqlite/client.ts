@@ -1,4 +1,4 @@
-import { realpathSync } from "node:fs";
+import { realpathSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { prepareIn } from "../../model/ask.ts";
 import { TransportError } from "../../model/errors.ts";
@@ -75,6 +75,16 @@ export function absolutePath(path: string): string {
     return join(realpathSync(dirname(whole)), basename(whole));
   } catch {
     return whole; // opening it says what is wrong
+  }
+}
+
+/** Tells a file from others that may have its name later; `undefined`: it cannot be told. */
+export function fileIdOf(path: string): string | undefined {
+  try {
+    const { dev, ino } = statSync(path, { bigint: true });
+    return `${dev}:${ino}`;
+  } catch {
+    return undefined;
   }
 }
 

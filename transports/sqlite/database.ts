@@ -1,6 +1,6 @@
 import type { Clock } from "../../async/clock.ts";
 import { Line } from "../../async/line.ts";
-import { connectionClosed } from "../connection_errors.ts";
+import { connectionClosed, connectionLost } from "../connection_errors.ts";
 import type { SqlTransaction } from "../../model/transaction.ts";
 import type {
   CallersTx,
@@ -12,7 +12,7 @@ import type {
 import { Listeners } from "../sql/listeners.ts";
 import { checkLayout, statementsOf, type Types } from "../sql/schema.ts";
 import { callersClient, callersFailure } from "./callers_tx.ts";
-import type { SqliteClient } from "./client.ts";
+import { fileIdOf, type SqliteClient } from "./client.ts";
 import { isBusy } from "../sqlite_codes.ts";
 import { failure, openError, stillBusy } from "./errors.ts";
 import { Transaction } from "./transaction.ts";
@@ -36,6 +36,9 @@ const TUNING = "PRAGMA wal_autocheckpoint = 4096; PRAGMA cache_size = -32768";
 
 /** The longest pause before a locked file is tried again, ms. */
 const MAX_PAUSE = 5;
+
+/** How often it is looked whether the file is still there, ms. */
+const GLANCE = 1000;
 
 /** The settings of a file. */
 export interface DatabaseSettings {
@@ -66,6 +69,9 @@ export class SqliteDatabase implements Sql {
   #version = 0;
   #isClosed = false;
   #isLazy = false;
+  /** Which file it is, and when it is looked at next. */
+  #file: string | undefined;
+  #lookAt = -Infinity;
 
   /** Makes one of an open file. */
   constructor(client: SqliteClient, settings: DatabaseSettings) {
@@ -99,6 +105,8 @@ export class SqliteDatabase implements Sql {
         await checkLayout(tx);
       });
       this.#version = this.#dataVersion();
+      const { path } = this.#settings;
+      this.#file = path === undefined ? undefined : fileIdOf(path);
     } catch (error) {
       throw openError(broker, error);
     }
@@ -112,10 +120,7 @@ export class SqliteDatabase implements Sql {
     work: (tx: Tx) => Promise<T>,
     { lazy = false }: TransactOptions = {},
   ): Promise<T> {
-    return this.#line.enter(() => {
-      if (lazy !== this.#isLazy) this.#setLazy(lazy);
-      return this.#transact(work);
-    });
+    return this.#line.enter(() => this.#transact(work, lazy));
   }
 
   read<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
@@ -155,7 +160,11 @@ export class SqliteDatabase implements Sql {
       if (!this.#isClosed) {
         this.#isClosed = true;
         this.#listeners.end();
-        this.#client.close();
+        try {
+          this.#client.close();
+        } catch {
+          // The user has closed it.
+        }
       }
       return Promise.resolve();
     });
@@ -163,17 +172,39 @@ export class SqliteDatabase implements Sql {
 
   /** Where what is confirmed is to outlive the machine's power, the disk is waited for only where it has to be. */
   #setLazy(lazy: boolean): void {
+    if (this.#settings.synchronous === "full") {
+      this.#client.exec(`PRAGMA synchronous = ${lazy ? "normal" : "full"}`);
+    }
     this.#isLazy = lazy;
-    if (this.#settings.synchronous !== "full" || this.#isClosed) return;
-    this.#client.exec(`PRAGMA synchronous = ${lazy ? "normal" : "full"}`);
   }
 
-  async #transact<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+  /** What is written to a file that was removed is gone with the last who has it open. */
+  #checkFile(): void {
+    const { path, clock, broker } = this.#settings;
+    if (path === undefined || this.#file === undefined) return;
+    const now = clock.now();
+    if (now < this.#lookAt) return;
+    if (fileIdOf(path) !== this.#file) {
+      throw connectionLost(
+        broker,
+        "the file was removed, or is another one now",
+        { outcome: "not-sent" },
+      );
+    }
+    this.#lookAt = now + GLANCE;
+  }
+
+  async #transact<T>(
+    work: (tx: Tx) => Promise<T>,
+    lazy: boolean,
+  ): Promise<T> {
     const client = this.#client;
     if (this.#isClosed) throw connectionClosed("use the database");
     const tx = this.#tx.begin();
     let result: T;
     try {
+      this.#checkFile();
+      if (lazy !== this.#isLazy) this.#setLazy(lazy);
       await this.#untilFree(() => client.run("BEGIN IMMEDIATE", []));
       try {
         result = await work(tx);

@@ -45,6 +45,12 @@ export function failure(broker: string, error: unknown): unknown {
       { cause: error },
     );
   }
+  if (/database is not open|closed database/.test(errorText(error))) {
+    return connectionLost(broker, "somebody has closed the client underneath", {
+      cause: error,
+      outcome: "not-sent",
+    });
+  }
   if (codeOf(error) === undefined) return error;
   const refusal = refusalOf(error);
   if (refusal !== undefined) {

@@ -2,31 +2,29 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { type Connection, createConnection, Queue } from "@dashi/mq";
-import { nativeClient } from "@dashi/mq/sqlite";
-
-interface Native {
-  exec(sql: string): void;
-  prepare(sql: string): { all(): unknown[] };
-}
+import { nativeClient, type SqliteDatabase } from "@dashi/mq/sqlite";
+import { until } from "../../conformance/support.ts";
 
 /** Lends a connection to a file of its own, with a queue, and SQLite underneath. */
 async function onFile(
   run: (at: {
     readonly connection: Connection;
     readonly queue: Queue<string>;
-    readonly native: Native;
+    readonly native: SqliteDatabase;
     readonly url: string;
   }) => Promise<void>,
+  opensAnew = false,
 ): Promise<void> {
   const folder = await Deno.makeTempDir();
   const url = `sqlite:${folder}/orders.db`;
   try {
-    await using connection = createConnection(url);
+    await using connection = createConnection(url, { onUnhandled: () => {} });
     const queue = new Queue<string>("orders");
     await connection.declare(queue);
-    const native = await connection.native(nativeClient) as Native;
+    const native = await connection.native(nativeClient);
     await run({ connection, queue, native, url });
-    assert(await connection.native(nativeClient) === native, "it was lost");
+    const isSame = await connection.native(nativeClient) === native;
+    assertEquals(isSame, !opensAnew);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -106,3 +104,30 @@ Deno.test("sqlite: what was held when the table of holders was emptied comes aga
     ]);
     await again?.ack();
   }));
+
+Deno.test("sqlite: a file that is removed while it is open is made again before a second is over", () =>
+  onFile(async ({ connection, queue, url }) => {
+    await connection.send(queue, "gone");
+    const path = url.slice("sqlite:".length);
+    for (const end of ["", "-wal", "-shm"]) await Deno.remove(path + end);
+    const isThere = async () => {
+      await connection.send(queue, "here");
+      return await Deno.stat(path).then(() => true, () => false);
+    };
+    await until(isThere, "the file");
+    await using later = createConnection(url);
+    const message = await later.queue<string>(queue.name).get();
+    assertEquals(message?.payload, "here");
+    await message?.ack();
+  }, true));
+
+Deno.test("sqlite: a client underneath that the user has closed is opened again", () =>
+  onFile(async ({ connection, queue, native }) => {
+    await connection.send(queue, "kept");
+    Object(native).close();
+    const message = await connection.queue(queue).get().catch(() =>
+      connection.queue(queue).get()
+    );
+    assertEquals(message?.payload, "kept");
+    await message?.ack();
+  }, true));
