@@ -231,7 +231,8 @@ export class PostgresDatabase implements Sql {
     const asked = this.#settings.clock.now();
     const shared = alone ? "" : "_shared";
     const meta = client.exec([
-      "BEGIN",
+      // A user may have another level: that would show what was there before the lock was.
+      "BEGIN ISOLATION LEVEL READ COMMITTED",
       ...client.isPooled
         ? SETTINGS.map(([name, value]) => `SET LOCAL ${name} = ${value}`)
         : [],

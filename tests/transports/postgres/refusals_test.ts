@@ -128,3 +128,35 @@ test("what others notify of does not keep a consumer from what comes", async (ur
   await consumer.cancel();
   await connection.delete(queue);
 });
+
+test("a user whose transactions are serializable by default sees what is there when a lock is had", (url) =>
+  withSchema(url, async (own, schema) => {
+    await using connection = createConnection(own);
+    const queue = new Queue<string>("level");
+    await connection.declare(queue);
+    const role = unique("role").replaceAll("-", "_");
+    await withClient(url, (client) =>
+      client.query(
+        `CREATE ROLE ${role} LOGIN;
+          ALTER ROLE ${role} SET default_transaction_isolation = 'serializable';
+          GRANT ALL ON SCHEMA ${schema} TO ${role};
+          GRANT ALL ON ALL TABLES IN SCHEMA ${schema} TO ${role};
+          GRANT ALL ON ALL SEQUENCES IN SCHEMA ${schema} TO ${role};
+          ALTER TABLE ${schema}.places ADD CONSTRAINT level
+            CHECK (current_setting('transaction_isolation') = 'read committed')`,
+      ));
+    try {
+      const at = new URL(own);
+      at.username = role;
+      await using other = createConnection(String(at));
+      await other.send(queue, "here");
+      const message = await other.queue(queue).get();
+      assertEquals(message?.payload, "here");
+      await message?.ack();
+    } finally {
+      await withClient(
+        url,
+        (client) => client.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`),
+      );
+    }
+  }));
