@@ -1,7 +1,7 @@
 import { type Connection, NotFoundError, type QueueInfo } from "../../mod.ts";
 import { adviceFor, lineOf } from "../advice.ts";
 import { lettersIn } from "../dead_letters.ts";
-import { queuesToShow } from "../list.ts";
+import { isOfDelays, queuesToShow } from "../list.ts";
 import { History, type Past } from "./history.ts";
 
 /** So many times are kept: ten minutes, where a broker is looked at every other second. */
@@ -179,7 +179,9 @@ export class WatchedBroker {
         if (found === undefined) this.#opened.delete(name);
         else queues.push(found);
       }}
-    const isNew = queues.some(({ name }) => !this.#rows.has(name));
+    const isNew = queues.some((each) =>
+      !isOfDelays(each) && !this.#rows.has(each.name)
+    );
     if (isNew || ++this.#lettersAge > LETTERS_EVERY) {
       const needsBindings = queues.some(({ declaration }) =>
         !!declaration?.arguments["x-dead-letter-exchange"]
