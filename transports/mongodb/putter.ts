@@ -15,6 +15,7 @@ import {
 } from "../store/store.ts";
 import { notAnswered } from "../connection_errors.ts";
 import { putOnce } from "../store/put_once.ts";
+import type { Claims } from "./claims.ts";
 import type { Context } from "./context.ts";
 import { messageFields } from "./documents.ts";
 import { type LaneName, placeFields } from "./lane_documents.ts";
@@ -24,25 +25,15 @@ import { isThereAlready } from "./errors.ts";
 import { Marks } from "./marks.ts";
 import { checkText } from "./names.ts";
 import type { Fields } from "./port.ts";
+import type { Reserver } from "./reserver.ts";
 import type { MongodbTables } from "./tables.ts";
+import type { Usage } from "./usage.ts";
 
 /** The largest document, less its fields beside the payload. */
 const MAX_BYTES = 16 * 1024 * 1024 - 16 * 1024;
 /** The maximum number of documents in one insert. */
 const BATCH_COUNT = 1000;
 const BATCH_CHARACTERS = 8 * 1024 * 1024;
-
-/** The listener to puts. */
-export interface PutterHost {
-  /** These queues have something new. */
-  readonly onPut: (queues: Iterable<string>) => void;
-  /** Something will be due at a moment of the server's time. */
-  readonly onDue: (at: number, dead: boolean) => void;
-  /** Drops those of these queues that nobody has used for their time, and says which. */
-  readonly dropOver: (
-    queues: ReadonlySet<string>,
-  ) => Promise<ReadonlySet<string>>;
-}
 
 interface Copy {
   readonly queue: string;
@@ -76,24 +67,30 @@ export class Putter {
   readonly #context: Context;
   readonly #tables: MongodbTables;
   readonly #lanes: Lanes;
-  readonly #hooks: PutterHost;
+  readonly #claims: Claims;
+  readonly #reserver: Reserver;
+  readonly #usage: Usage;
   readonly #writer = new EnvelopeWriter();
   readonly #marks: Marks;
   readonly #batcher: Batcher<Entry, PutResult>;
   /** Resolves when what left last, and all before it, is inserted or has failed. */
   #inserted: Promise<unknown> = Promise.resolve();
 
-  /** Makes them for a connection. */
+  /** Makes it for a connection; the claims and the reserver hear of what is put. */
   constructor(
     context: Context,
     tables: MongodbTables,
     lanes: Lanes,
-    hooks: PutterHost,
+    claims: Claims,
+    reserver: Reserver,
+    usage: Usage,
   ) {
     this.#context = context;
     this.#tables = tables;
     this.#lanes = lanes;
-    this.#hooks = hooks;
+    this.#claims = claims;
+    this.#reserver = reserver;
+    this.#usage = usage;
     this.#marks = new Marks(context);
     this.#batcher = new Batcher({
       limits: context.limits,
@@ -200,9 +197,11 @@ export class Putter {
       deadLetters,
       maxPriority: record?.traits.maxPriority,
     });
-    if (message.delay > 0) this.#hooks.onDue(now + message.delay, false);
+    if (message.delay > 0) this.#reserver.noteDue(now + message.delay);
     if (deadLetters && ttl !== undefined) {
-      this.#hooks.onDue(now + message.delay + ttl, true);
+      const dead = now + message.delay + ttl;
+      this.#claims.noteDeadAt(dead);
+      this.#reserver.noteDue(dead);
     }
     const isTimed = record?.traits.expires !== undefined;
     const key = record?.traits.ordered === true && message.delay <= 0
@@ -292,7 +291,7 @@ export class Putter {
     if (versions.size === 0) return () => false;
     const [stale, over] = await Promise.all([
       this.#tables.findStale(versions, options),
-      timed.size === 0 ? timed : this.#hooks.dropOver(timed),
+      timed.size === 0 ? timed : this.#usage.dropOver(timed),
     ]);
     return ({ version, copies }) =>
       version !== undefined &&
@@ -344,7 +343,7 @@ export class Putter {
     await stand?.();
     if (from.lane !== undefined) {
       await this.#lanes.free([from]);
-      this.#hooks.onPut([from.queue]);
+      this.#reserver.notePut([from.queue]);
     }
     this.#told(matched > 0 ? copies : copies.slice(1));
     return matched > 0 ? PUT : LOST;
@@ -360,7 +359,7 @@ export class Putter {
   }
 
   #told(copies: readonly Copy[]): void {
-    this.#hooks.onPut(
+    this.#reserver.notePut(
       new Set(
         copies.filter(({ delay }) => delay <= 0).map(({ queue }) => queue),
       ),

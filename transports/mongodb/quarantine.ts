@@ -9,23 +9,24 @@ import type { Context } from "./context.ts";
 import { HIDDEN_FIELDS, hiddenName, rankIn, readMessage } from "./documents.ts";
 import { PLACE_FIELDS } from "./lane_documents.ts";
 import type { Fields } from "./port.ts";
+import type { Reserver } from "./reserver.ts";
 import { isBroadcast, type Settlements } from "./settlements.ts";
 
 /** The quarantine of queues: under a name of their own, where nobody takes them. */
 export class Quarantine implements QuarantineStore {
   readonly #context: Context;
   readonly #settlements: Settlements;
-  readonly #onReleased: (queues: Iterable<string>) => void;
+  readonly #reserver: Reserver;
 
-  /** `onReleased` hears of queues that got messages back. */
+  /** Makes it for one connection; the reserver hears of queues that get messages back. */
   constructor(
     context: Context,
     settlements: Settlements,
-    onReleased: (queues: Iterable<string>) => void,
+    reserver: Reserver,
   ) {
     this.#context = context;
     this.#settlements = settlements;
-    this.#onReleased = onReleased;
+    this.#reserver = reserver;
   }
 
   /** Puts messages under a name of their own, where nobody takes them. */
@@ -94,7 +95,7 @@ export class Quarantine implements QuarantineStore {
       ),
       options,
     );
-    this.#onReleased([queue]);
+    this.#reserver.notePut([queue]);
     return count;
   }
 

@@ -13,17 +13,12 @@ import { BroadcastReservation, type Fanout } from "./fanout.ts";
 import type { Claims } from "./claims.ts";
 import type { Context } from "./context.ts";
 import { MongodbReservation } from "./reservation.ts";
+import type { MongodbTables } from "./tables.ts";
 
 /** The shortest wait between two looks, ms: right after something came. */
 const SHORTEST = 10;
 /** Milliseconds between two looks whether a queue was deleted elsewhere. */
 const MISSING_LOOK = 5000;
-
-/** The part of the tables that reserving uses. */
-export interface ReserverHost {
-  /** Which of these queues have been deleted. */
-  findMissing(queues: readonly string[]): Promise<readonly string[]>;
-}
 
 /**
  * Waits for messages by looking again and again: the longer nothing came the
@@ -35,7 +30,7 @@ export class Reserver {
   readonly #context: Context;
   readonly #claims: Claims;
   readonly #fanout: Fanout | undefined;
-  readonly #tables: ReserverHost;
+  readonly #tables: MongodbTables;
   /** Calls that do not wait, by queue. */
   readonly #getting: Batchers<string, Getter, readonly Reservation[]>;
   readonly #missing = new Set<string>();
@@ -52,7 +47,7 @@ export class Reserver {
     context: Context,
     claims: Claims,
     broadcasts: Fanout | undefined,
-    tables: ReserverHost,
+    tables: MongodbTables,
   ) {
     const now = context.clock.now();
     this.#context = context;

@@ -11,14 +11,7 @@ import {
   releaseStatement,
 } from "./reservation.ts";
 import type { UpdateStatement } from "./port.ts";
-
-/** The listener to settlements. */
-export interface SettlementsHost {
-  /** These queues have something again. */
-  readonly onReleased: (queues: Iterable<string>) => void;
-  /** Something will be due at a moment of the server's time. */
-  readonly onDue: (at: number) => void;
-}
+import type { Reserver } from "./reserver.ts";
 
 /**
  * Settles claimed messages, by the claim: a message that is no longer ours is
@@ -29,19 +22,19 @@ export class Settlements {
   readonly #context: Context;
   readonly #lanes: Lanes;
   readonly #returns: LaneReturns;
-  readonly #hooks: SettlementsHost;
+  readonly #reserver: Reserver;
 
-  /** Makes it for one connection. */
+  /** Makes it for one connection; the reserver hears of what is there again. */
   constructor(
     context: Context,
     lanes: Lanes,
     returns: LaneReturns,
-    hooks: SettlementsHost,
+    reserver: Reserver,
   ) {
     this.#context = context;
     this.#lanes = lanes;
     this.#returns = returns;
-    this.#hooks = hooks;
+    this.#reserver = reserver;
   }
 
   /** Forgets messages. */
@@ -71,7 +64,7 @@ export class Settlements {
     const settled = await settling;
     const keyed = held.filter(hasLane);
     await this.#lanes.free(keyed);
-    this.#hooks.onReleased(new Set(keyed.map(({ queue }) => queue)));
+    this.#reserver.notePut(new Set(keyed.map(({ queue }) => queue)));
     return settled;
   }
 
@@ -95,8 +88,8 @@ export class Settlements {
       );
       return matched;
     });
-    if (delay > 0) this.#hooks.onDue(this.#context.now() + delay);
-    this.#hooks.onReleased(new Set(reservations.map(({ queue }) => queue)));
+    if (delay > 0) this.#reserver.noteDue(this.#context.now() + delay);
+    this.#reserver.notePut(new Set(reservations.map(({ queue }) => queue)));
     return lost;
   }
 

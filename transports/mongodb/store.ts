@@ -73,9 +73,7 @@ export class MongodbStore implements Store {
   readonly #tables: MongodbTables;
   readonly #lanes: Lanes;
   readonly #claims: Claims;
-  readonly #putter: Putter;
   readonly #reserver: Reserver;
-  readonly #settlements: Settlements;
   readonly #owners: Owners;
   readonly #usage: Usage;
   readonly #fanout: Fanout | undefined;
@@ -100,53 +98,38 @@ export class MongodbStore implements Store {
       reserveWait: 5000,
       lease: context.settings.lease,
     };
-    this.#tables = new MongodbTables(context, owner);
-    this.inspection = new MongodbInspection(context, this.#tables);
+    const tables = this.#tables = new MongodbTables(context, owner);
+    this.inspection = new MongodbInspection(context, tables);
     this.rates = new MongodbRates(context);
-    this.#lanes = new Lanes(context, this.#tables.view, owner);
-    const returns = new LaneReturns(context, this.#lanes);
-    this.#claims = new Claims(context, this.#lanes, returns, owner);
-    this.#reserver = new Reserver(context, this.#claims, broadcasts, {
-      findMissing: (queues) => this.#tables.findMissing(queues),
-    });
-    this.#putter = new Putter(context, this.#tables, this.#lanes, {
-      onPut: (queues) => this.#reserver.notePut(queues),
-      onDue: (at, isDead) => {
-        if (isDead) this.#claims.noteDeadAt(at);
-        this.#reserver.noteDue(at);
-      },
-      dropOver: (queues) => this.#usage.dropOver(queues),
-    });
-    this.#settlements = new Settlements(context, this.#lanes, returns, {
-      onReleased: (queues) => this.#reserver.notePut(queues),
-      onDue: (at) => this.#reserver.noteDue(at),
-    });
+    const lanes = this.#lanes = new Lanes(context, tables.view, owner);
+    const returns = new LaneReturns(context, lanes);
+    const claims = this.#claims = new Claims(context, lanes, returns, owner);
+    const reserver = new Reserver(context, claims, broadcasts, tables);
+    this.#reserver = reserver;
     this.#owners = new Owners(context);
-    this.#usage = new Usage(context, this.#tables);
+    const usage = this.#usage = new Usage(context, tables);
+    const putter = new Putter(context, tables, lanes, claims, reserver, usage);
+    const settlements = new Settlements(context, lanes, returns, reserver);
     this.messages = {
       count: this.#count.bind(this),
       purge: this.#purge.bind(this),
       changeDelayed: this.#changeDelayed.bind(this),
       listDelayed: (queue, options) => listDelayed(context, queue, options),
-      put: this.#putter.put.bind(this.#putter),
-      reserve: this.#reserver.reserve.bind(this.#reserver),
-      remove: this.#settlements.remove.bind(this.#settlements),
-      release: this.#settlements.release.bind(this.#settlements),
-      renew: this.#settlements.renew.bind(this.#settlements),
+      put: putter.put.bind(putter),
+      reserve: reserver.reserve.bind(reserver),
+      remove: settlements.remove.bind(settlements),
+      release: settlements.release.bind(settlements),
+      renew: settlements.renew.bind(settlements),
       promoteDue: this.#promoteDue.bind(this),
     };
     this.topology = {
       read: this.#read.bind(this),
       readTogether: this.#readTogether.bind(this),
       apply: this.#apply.bind(this),
-      findQueue: this.#tables.findQueue.bind(this.#tables),
+      findQueue: tables.findQueue.bind(tables),
     };
     this.presence = { heartbeat: this.#heartbeat.bind(this) };
-    this.quarantine = new Quarantine(
-      context,
-      this.#settlements,
-      (queues) => this.#reserver.notePut(queues),
-    );
+    this.quarantine = new Quarantine(context, settlements, reserver);
     context.lifeline.onEnd(({ type }) => {
       if (type !== "lost") return;
       context.client.destroy();
