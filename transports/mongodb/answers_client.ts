@@ -22,7 +22,6 @@ interface Messages {
  * for, whatever that becomes (mongodb 7.9, `SizedMessageTransform`, `OpMsgResponse.parse`
  * and `decompressResponse`).
  *
- * @param most The maximum number of bytes of a message.
  * @returns The class, for the driver's option `connectionType`.
  */
 export function boundedConnection(most: number): unknown {

@@ -52,8 +52,6 @@ const WRITABLE: ReadonlySet<string> = new Set([
 /**
  * Connects once.
  *
- * @param options The address, and the options.
- * @param hooks The password, the limits, and whom to tell of a loss.
  * @returns The client; rejects with the driver's error, for {@linkcode failureOf}.
  */
 export async function dial(

@@ -106,9 +106,7 @@ export class Context {
 /**
  * Makes the life of a connection, in which the driver's errors become the library's.
  *
- * @param clock The connection's.
  * @param operationTimeout Milliseconds for calls that say nothing else.
- * @returns It.
  */
 export function lifelineOf(clock: Clock, operationTimeout: number): Lifeline {
   return new Lifeline({

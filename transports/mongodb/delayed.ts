@@ -11,11 +11,7 @@ const MAX_FOUND = 100;
 /**
  * Cancels a delayed message, or moves it: the server looks through those of its queue.
  *
- * @param context The connection.
- * @param queue The queue.
- * @param messageId The message's id.
  * @param delay Milliseconds; `undefined` cancels it.
- * @param options The limits of the call.
  * @returns When it is due, ms since 1970 by the server; 0 if it is cancelled; `undefined` if there was none.
  */
 export async function changeDelayed(
@@ -62,14 +58,7 @@ export async function changeDelayed(
   });
 }
 
-/**
- * Lists the delayed messages of a queue.
- *
- * @param context The connection.
- * @param queue The queue.
- * @param options The limits of each request.
- * @returns The pages.
- */
+/** Lists the delayed messages of a queue. */
 export async function* listDelayed(
   context: Context,
   queue: string,

@@ -33,34 +33,17 @@ export type Hiding =
   | "key"
   | "";
 
-/**
- * Names the place for a queue's messages that are out of sight.
- *
- * @param queue The queue.
- * @param why Why they are.
- * @returns The name.
- */
+/** Names the place for a queue's messages that are out of sight. */
 export function hiddenName(queue: string, why: Hiding): string {
   return `${queue}${HIDDEN}${why}`;
 }
 
-/**
- * Names the place for the messages of a key of an ordered queue.
- *
- * @param queue The queue.
- * @param key The key.
- * @returns The name.
- */
+/** Names the place for the messages of a key of an ordered queue. */
 export function keyPlace(queue: string, key: string): string {
   return `${queue}${HIDDEN}of ${key}`;
 }
 
-/**
- * Names all such places of a queue.
- *
- * @param queue The queue.
- * @returns Their names.
- */
+/** Names all such places of a queue. */
 export function hiddenNames(queue: string): string[] {
   return HIDINGS.map((why) => hiddenName(queue, why));
 }
@@ -68,7 +51,6 @@ export function hiddenNames(queue: string): string[] {
 /**
  * Names the queue of such a place.
  *
- * @param name The place.
  * @returns The queue; the same if it is no such place.
  */
 export function visibleName(name: string): string {
@@ -79,10 +61,6 @@ export function visibleName(name: string): string {
 /**
  * Says whether a claimed document is of a message whose time is over, and which
  * nobody wants to hear of.
- *
- * @param document The document.
- * @param now The server's time.
- * @returns Whether it is to be removed.
  */
 export function isStale(document: Fields, now: number): boolean {
   return isPast(document.hidden_expire_at, now);
@@ -92,8 +70,6 @@ export function isStale(document: Fields, now: number): boolean {
  * Says whether a moment is over.
  *
  * @param moment The moment, a date; anything else is never over.
- * @param now The server's time.
- * @returns Whether it is.
  */
 export function isPast(moment: unknown, now: number): boolean {
   return moment instanceof Date && moment.getTime() <= now;
@@ -103,7 +79,6 @@ export function isPast(moment: unknown, now: number): boolean {
  * Says where a message stands among those of its queue: Kombu's order, the higher
  * priority first.
  *
- * @param priority Its priority.
  * @returns From 0, the first, to 9.
  */
 export function rankOf(priority: number | undefined): number {
@@ -114,8 +89,6 @@ export function rankOf(priority: number | undefined): number {
  * Says where a message of a document stands among those of its queue.
  *
  * @param document The document, which says what its queue's `x-max-priority` has made of the priority.
- * @param message Its message.
- * @returns As {@linkcode rankOf}.
  */
 export function rankIn(
   { max_priority: most }: Fields,
@@ -130,10 +103,7 @@ export function rankIn(
 /**
  * Makes the update that takes a message out of sight.
  *
- * @param queue Its queue.
- * @param claim The claim that holds it from then on.
  * @param until How long, the server's time.
- * @returns The update.
  */
 export function claimUpdate(
   queue: string,
@@ -151,7 +121,6 @@ export function claimUpdate(
 /**
  * Makes the statement that restores a message whose time out of sight is over.
  *
- * @param document The document as it was found.
  * @returns The statement; it matches nothing if somebody else was faster.
  */
 export function restoreStatement(document: Fields): UpdateStatement {
@@ -210,13 +179,7 @@ export const HIDDEN_FIELDS: Fields = {
   hidden_dead_at: "",
 };
 
-/**
- * Works out the fields that a hidden document gets when it is visible again.
- *
- * @param document The document.
- * @param message Its message.
- * @returns The fields.
- */
+/** Works out the fields that a hidden document gets when it is visible again. */
 export function visibleFields(
   document: Fields,
   message: Publishing | Malformed,
@@ -233,7 +196,6 @@ export function visibleFields(
 /**
  * Reads a document's payload.
  *
- * @param document The document.
  * @returns The message, or why it is none; and whether it was delivered before.
  */
 export function readMessage(
@@ -270,15 +232,7 @@ export interface CopyTimes {
   readonly maxPriority: number | undefined;
 }
 
-/**
- * Makes the fields of a document of a copy of a message, but for its id.
- *
- * @param queue The queue.
- * @param message The message.
- * @param payload Its envelope.
- * @param times When it is due and over.
- * @returns The fields.
- */
+/** Makes the fields of a document of a copy of a message, but for its id. */
 export function messageFields(
   queue: string,
   message: Publishing,

@@ -32,8 +32,6 @@ export interface Failure {
 /**
  * Translates why a connection could not be had.
  *
- * @param broker The broker's URL, without the password.
- * @param failure The driver's failure.
  * @returns The error; retryable unless the server has refused.
  */
 export function dialError(
@@ -67,8 +65,6 @@ export function dialError(
  * Translates what went wrong with one call.
  *
  * @param action The action that failed, after `Cannot `.
- * @param failure The driver's failure.
- * @returns The error.
  */
 export function callError(
   action: string,
@@ -178,12 +174,7 @@ function isPassing(error: Error, code: unknown): boolean {
     PASSING_LABELS.some((label) => labels.includes(label));
 }
 
-/**
- * Says what a driver's error means, by its name and code.
- *
- * @param error The error.
- * @returns The kind of the failure.
- */
+/** Says what a driver's error means, by its name and code. */
 export function failureOf(error: unknown): Failure {
   if (error instanceof DriverFailure) return error.failure;
   const text = error instanceof Error ? error.message : String(error);
@@ -239,12 +230,7 @@ function kindOf(error: unknown, text: string): Failure["kind"] {
   return isPassing(error, code) ? "passing" : "refused";
 }
 
-/**
- * Says whether a document was not inserted because there is one of its id.
- *
- * @param error The client's error.
- * @returns Whether that is so.
- */
+/** Says whether a document was not inserted because there is one of its id. */
 export function isThereAlready(error: unknown): boolean {
   return /E11000|duplicate key/i.test(String(error));
 }

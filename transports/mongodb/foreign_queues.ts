@@ -10,8 +10,6 @@ const MAX_ROUTES = 1000;
 /**
  * Names the queues that Kombu's collection of bindings has.
  *
- * @param context The connection.
- * @param options The call's limits.
  * @returns The names, of some where there are many.
  */
 export async function boundQueues(
@@ -34,9 +32,6 @@ export async function boundQueues(
 /**
  * Says whether others use a queue that nobody of ours declared and nothing is bound to.
  *
- * @param context The connection.
- * @param queue Its name.
- * @param options The call's limits.
  * @returns Whether messages are in it, were taken from it or wait for their time, or it is listed.
  */
 export async function isUsed(

@@ -11,7 +11,6 @@ const NOT_IN_DATABASE = /[/\\. "$\0]/;
 /**
  * Refuses a database that MongoDB would.
  *
- * @param name The database's name.
  * @throws {OptionError} If it is too long, or has characters that MongoDB does not take.
  */
 export function checkDatabaseName(name: string): void {
@@ -36,8 +35,6 @@ export function checkDatabaseName(name: string): void {
 /**
  * Refuses a collection that MongoDB would.
  *
- * @param database Its database's name.
- * @param name Its own name.
  * @throws {OptionError} If it is too long, or MongoDB keeps it for itself.
  */
 export function checkCollectionName(database: string, name: string): void {
@@ -60,8 +57,6 @@ export function checkCollectionName(database: string, name: string): void {
  * Refuses a name that has no form in UTF-8: written with another character in the place
  * of half a surrogate pair it would be somebody else's.
  *
- * @param kind The kind of thing that it names.
- * @param name The name.
  * @throws {PreconditionFailedError} If it has half of a pair.
  */
 export function checkText(kind: string, name: string): void {

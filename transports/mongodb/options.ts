@@ -151,9 +151,6 @@ const URL_NAMES: ReadonlyMap<string, string> = new Map(
 /**
  * Reads a URL and the options into what the client and the store need.
  *
- * @param url The URL, its defaults filled in.
- * @param options The options.
- * @returns The options to dial with, without the password, and the settings of the store.
  * @throws {OptionError} If an option is unknown or bad.
  */
 export function readMongodbOptions(

@@ -124,12 +124,7 @@ export function readRoute(fields: Fields): Binding {
   };
 }
 
-/**
- * Guesses the type of an exchange that others use, from its bindings.
- *
- * @param routes The documents of its bindings.
- * @returns The type.
- */
+/** Guesses the type of an exchange that others use, from its bindings. */
 export function guessType(routes: readonly Fields[]): ExchangeType {
   if (routes.some(({ pattern }) => typeof pattern === "string")) return "topic";
   const isFanout = routes.every(({ routing_key }) => text(routing_key) === "");

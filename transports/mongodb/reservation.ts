@@ -94,7 +94,6 @@ export class MongodbReservation implements Reservation {
 /**
  * Makes the statement that puts a message back to where it was.
  *
- * @param held The message.
  * @param unseen Whether it was not delivered after all.
  * @returns The statement; it matches nothing if the message is no longer ours.
  */

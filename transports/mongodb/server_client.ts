@@ -1,11 +1,6 @@
 import { type Db, type Document, MongoServerError } from "mongodb";
 
-/**
- * Greets a server, which then tells of itself.
- *
- * @param database A database of it.
- * @returns What it tells.
- */
+/** Greets a server, which then tells of itself. */
 export async function hello(database: Db): Promise<Document> {
   try {
     return await database.command({ hello: 1 });
@@ -20,7 +15,6 @@ export async function hello(database: Db): Promise<Document> {
 /**
  * Asks a server for its version.
  *
- * @param database A database of it.
  * @returns The version, if it tells it.
  */
 export async function versionOf(database: Db): Promise<string | undefined> {

@@ -29,7 +29,6 @@ export class MessageFollower {
   /**
    * Reads received bytes before the driver does.
    *
-   * @param bytes The bytes that came.
    * @throws {Error} If no more of it should be read.
    */
   follow(bytes: Uint8Array): void {
@@ -65,7 +64,6 @@ export class MessageFollower {
  * Checks that the parts of a message are as long as they say: the driver goes back where
  * one says that it is shorter than nothing, and counts on where there are none.
  *
- * @param message A whole message, which a {@linkcode MessageFollower} has let pass.
  * @throws {Error} If one is not.
  */
 export function checkParts(message: Uint8Array): void {
