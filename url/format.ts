@@ -1,5 +1,6 @@
 import type { BrokerUrl } from "./broker_url.ts";
 import { isOfFile } from "./parse.ts";
+import { tokenIn } from "./token.ts";
 
 /** Options of {@linkcode formatUrl}. */
 export interface FormatUrlOptions {
@@ -12,7 +13,7 @@ export interface FormatUrlOptions {
 /**
  * Formats a URL. Without `includePassword` it is for people: the mask stands where
  * a user's password would, whether he has one or not, so that the text does not tell,
- * and the query is left out. With it, parsing the text gives the same URL again.
+ * or his token of NATS, and the query is left out. With it, parsing the text gives the same URL again.
  *
  * @param url The URL's parts.
  * @param options Whether to show the password.
@@ -37,6 +38,8 @@ export function formatUrl(
   const nobody = username === "" && (url.password ?? "") === "";
   const userinfo = nobody || (username === "" && password === "")
     ? ""
+    : !includePassword && tokenIn(url) !== undefined
+    ? `${mask}@`
     : `${username}${password === "" ? "" : `:${password}`}@`;
   const hosts = url.hosts.map(({ hostname, port }) =>
     formatHost(hostname ?? "", port)

@@ -1,3 +1,4 @@
+import { tokenIn } from "../../url/token.ts";
 import type { Peer } from "../../transports/transport.ts";
 import { type Endpoint, formatEndpoint } from "./endpoint.ts";
 import { type KnownOptions, optionsOf } from "../known_options.ts";
@@ -33,7 +34,7 @@ export interface ConnectionInfo {
   readonly port: number | undefined;
   /** Who is at the other end of its socket, while it is connected by one; the transport may not know. */
   readonly peer: Peer | undefined;
-  /** The user's name. */
+  /** The user's name; of a token of NATS nothing is shown. */
   readonly username: string | undefined;
   /** The virtual host. */
   readonly virtualHost: string | undefined;
@@ -71,7 +72,7 @@ export function infoOf(
     hostname: url.hostname,
     port: url.port,
     peer,
-    username: url.username,
+    username: tokenIn(url) === undefined ? url.username : undefined,
     virtualHost: url.virtualHost,
     tls: tls !== undefined && tls !== false,
     connectTimeout: endpoint.connectTimeout,

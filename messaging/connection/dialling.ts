@@ -6,6 +6,7 @@ import type {
   TransportConnection,
 } from "../../transports/transport.ts";
 import { formatUrl } from "../../url/mod.ts";
+import { tokenIn } from "../../url/token.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { readTlsFiles } from "./tls_files.ts";
 import { boundedPassword } from "./password.ts";
@@ -75,6 +76,8 @@ export function secretsOf(
 ): string[] {
   const secrets = [...passwordsGiven];
   if (url.password !== undefined) secrets.push(url.password);
+  const token = tokenIn(url);
+  if (token !== undefined && passwordsGiven.length === 0) secrets.push(token);
   for (const table of [url.query, transportOptions]) {
     for (const [name, value] of Object.entries(table)) {
       if (typeof value === "string" && SECRET.test(name)) secrets.push(value);

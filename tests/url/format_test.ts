@@ -22,6 +22,10 @@ const MASKED: readonly (readonly [string, UrlDefaults, string])[] = [
   ["filesystem://", NONE, "filesystem://localhost//"],
   ["http://u:p@e.com//foo", {}, "http://u:**@e.com//foo"],
   ["amqp://u:p@h/v?password=x#y", {}, "amqp://u:**@h/v"],
+  ["amqp://u@h/v", {}, "amqp://u:**@h/v"],
+  ["nats://token@h/v", {}, "nats://**@h/v"],
+  ["tls://token@h/v", {}, "tls://**@h/v"],
+  ["nats://u:p@h/v", {}, "nats://u:**@h/v"],
 ];
 
 for (const [text, defaults, expected] of MASKED) {
