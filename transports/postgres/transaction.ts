@@ -8,6 +8,7 @@ import type {
   Tx,
   Value,
 } from "../sql/port.ts";
+import { takenRow } from "../sql/message.ts";
 import { HELD, READY } from "../sql/schema.ts";
 import { TODO, todoValues } from "../sql/todo.ts";
 import { appending } from "./appending.ts";
@@ -166,8 +167,7 @@ export class Transaction implements Tx {
 
   async #claim(claim: Claim, from: number): Promise<Claimed> {
     const { queue, limit, now, holder, isFlat } = claim;
-    const { rows } = await this.#query(
-      CLAIM,
+    const values = [
       holder,
       queue,
       isFlat ? 0 : Number.MIN_SAFE_INTEGER,
@@ -177,11 +177,11 @@ export class Transaction implements Tx {
       now,
       limit,
       ...todoValues(claim),
-    );
-    return {
-      rows: rows.filter(({ id }) => id !== null),
-      todo: Number(rows[0]?.todo),
-    };
+    ];
+    const lists = await this.#client.lists(this.#texts.of(CLAIM), values);
+    const rows = lists.filter(([, id]) => id !== null)
+      .map((list) => takenRow(queue, list));
+    return { rows, todo: Number(lists[0]?.at(-1)) };
   }
 
   async remove(
@@ -236,7 +236,7 @@ const CLAIM = `WITH taken AS (
             AND EXISTS (SELECT 1 FROM dashi.holders WHERE id = ? AND until > ?)
           ORDER BY rank, id LIMIT ? FOR UPDATE SKIP LOCKED
       ))
-      RETURNING queue, rank, id, deliveries, expires_at, size
+      RETURNING rank, id, deliveries, expires_at, size
   )
   SELECT t.*, m.head, m.body, d.todo FROM (SELECT ${TODO} AS todo) d
     LEFT JOIN (taken t JOIN dashi.messages m ON m.id = t.id) ON true

@@ -9,7 +9,7 @@ import type { Publishing } from "../../model/message.ts";
 import { hasLimit, type QueueTraits } from "../../virtual/queue_arguments.ts";
 import { readHeaders } from "../store/envelope.ts";
 import type { Malformed, Reservation } from "../store/store.ts";
-import type { Place, Row } from "./port.ts";
+import type { Place, Row, Value } from "./port.ts";
 
 /** Writes all of a message but its body: JSON with AMQP's names, without what is as it mostly is. */
 export class HeadWriter {
@@ -114,6 +114,24 @@ function readHead(text: string, body: Uint8Array): Publishing {
 
 function textOf(value: unknown): string | undefined {
   return typeof value === "string" ? value : undefined;
+}
+
+/** Makes the row of a message that was taken, of the values that a claim reads, in their order. */
+export function takenRow(
+  queue: number,
+  [rank = 0, id = 0, deliveries = 0, at = null, size = 0, head = "", body]:
+    readonly Value[],
+): Row {
+  return {
+    queue,
+    rank,
+    id,
+    deliveries,
+    expires_at: at,
+    size,
+    head,
+    body: body ?? null,
+  };
 }
 
 /** Reads the place of a row. */

@@ -23,8 +23,8 @@ export interface Types {
   /** Such a number that the database counts up, and that is the key. */
   readonly serial: string;
   readonly bytes: string;
-  /** What ends a table whose rows lie in the order of its key. */
-  readonly clustered: string;
+  /** What ends the table of places, whose rows change with each take. */
+  readonly moving: string;
 }
 
 /**
@@ -45,7 +45,7 @@ export interface Types {
  * | `marks`, `starts` | messages that are published once; when handlers began, for rates |
  */
 export function statementsOf(
-  { number, serial, bytes, clustered }: Types,
+  { number, serial, bytes, moving }: Types,
 ): readonly string[] {
   const born = Math.floor(Math.random() * 2 ** 48);
   return [
@@ -67,7 +67,7 @@ export function statementsOf(
       home ${number} NOT NULL, holder ${number}, key TEXT, message_id TEXT,
       expires_at ${number}, deliveries ${number} NOT NULL,
       put_at ${number} NOT NULL, size ${number} NOT NULL,
-      PRIMARY KEY (state, queue, rank, id)) ${clustered}`,
+      PRIMARY KEY (state, queue, rank, id)) ${moving}`,
     `CREATE INDEX IF NOT EXISTS dashi_places_expire ON dashi.places (expires_at)
       WHERE expires_at IS NOT NULL AND holder IS NULL`,
     `CREATE INDEX IF NOT EXISTS dashi_places_named ON dashi.places (queue, message_id)

@@ -22,7 +22,8 @@ const TYPES: Types = {
   // Never the number of one that was there before.
   serial: "INTEGER PRIMARY KEY AUTOINCREMENT",
   bytes: "BLOB",
-  clustered: "WITHOUT ROWID",
+  // In the order of its key: a place is small, and nothing but its key.
+  moving: "WITHOUT ROWID",
 };
 
 /** SQLite's own limit is a milliard of bytes of a row. */

@@ -10,6 +10,7 @@ import type {
   Tx,
   Value,
 } from "../sql/port.ts";
+import { takenRow } from "../sql/message.ts";
 import { HELD, READY } from "../sql/schema.ts";
 import { TODO, todoValues, UNKNOWN } from "../sql/todo.ts";
 import type { SqliteClient } from "./client.ts";
@@ -121,17 +122,7 @@ export class Transaction implements Tx, CallersTx {
     const todo = Number(found?.todo);
     if ((todo & UNKNOWN) !== 0) return Promise.resolve({ rows: [], todo });
     const rows = this.#client.lists(FIND, [queue, now, limit])
-      .map((
-        [rank = 0, id = 0, deliveries = 0, expires = 0, head = "", body],
-      ) => ({
-        queue,
-        rank,
-        id,
-        deliveries,
-        expires_at: expires,
-        head,
-        body: body ?? null,
-      }));
+      .map((list) => takenRow(queue, list));
     const last = rows.at(-1);
     if (last !== undefined) {
       // All up to the last, in two steps: one for each costs more.
@@ -233,8 +224,8 @@ const ADD_PLACES = named(`INSERT INTO dashi.places
     WHERE id > last_insert_rowid() - ?`);
 const META = named("SELECT one, changes, routes FROM dashi.meta");
 const FIND_TODO = named(`SELECT ${TODO} AS todo`);
-const FIND = named(`SELECT p.rank, p.id, p.deliveries, p.expires_at, m.head,
-    m.body
+const FIND = named(`SELECT p.rank, p.id, p.deliveries, p.expires_at, p.size,
+    m.head, m.body
   FROM dashi.places p CROSS JOIN dashi.messages m ON m.id = p.id
   WHERE p.state = ${READY} AND p.queue = ?
     AND (p.expires_at IS NULL OR p.expires_at > ?)
