@@ -6,7 +6,8 @@ import {
   type MarkTable,
   readMark,
 } from "../store/put_once.ts";
-import { type Bucket, keyOf } from "./records.ts";
+import { keyOf } from "./keys.ts";
+import type { Bucket } from "./records.ts";
 
 /** The marks of messages that are published once: a key each, which the server removes when its time is over. */
 export class Marks implements MarkTable {

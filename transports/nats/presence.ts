@@ -1,6 +1,7 @@
 import type { Tables } from "../records/tables.ts";
 import type { NatsContext } from "./context.ts";
-import { type Bucket, keyOf } from "./records.ts";
+import { keyOf } from "./keys.ts";
+import type { Bucket } from "./records.ts";
 import type { Settlements } from "./settlements.ts";
 
 /** How long other connections are waited for, ms: one that has died answers nothing. */

@@ -16,9 +16,8 @@ import { answerOf } from "./answers.ts";
 import { CODES, isOf, LONGEST_PAUSE, PATIENCE } from "./errors.ts";
 import { cutSize } from "./headers.ts";
 import type { NatsContext } from "./context.ts";
+import { idOf, keyOf, readValue } from "./keys.ts";
 import { readPages, removeStored, type Stored } from "./reader.ts";
-
-const TEXT = new TextDecoder();
 
 /** How many keys are read at once. */
 const PAGE = 500;
@@ -193,7 +192,7 @@ export class Bucket implements Records {
     for (const { sequence, subject, message } of await this.#values(">")) {
       const id = idOf(subject.slice(this.#root.length));
       if (id < start || id >= end) continue;
-      const value = JSON.parse(TEXT.decode(message.data));
+      const value = readValue(id, message.data);
       const row = rowOf(id, { sequence, value });
       rows.push(withFields ? row : { ...row, fields: undefined });
     }
@@ -308,7 +307,7 @@ export class Bucket implements Records {
         await this.remove(Number(seq));
         return undefined;
       }
-      const value = JSON.parse(TEXT.decode(decodeBase64(String(data))));
+      const value = readValue(key, decodeBase64(String(data)));
       return { sequence: Number(seq), value };
     } catch (error) {
       if (isOf(error, CODES.messageNotFound)) return undefined;
@@ -361,21 +360,6 @@ export class Bucket implements Records {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
-}
-
-/** Writes a text of ASCII as a key of one token: of its characters the tools take letters, digits, `-`, `_`, `/` and `=`. */
-export function keyOf(id: string): string {
-  return id.replace(
-    /[^\w/-]/g,
-    (char) => `=${char.charCodeAt(0).toString(16).padStart(2, "0")}`,
-  );
-}
-
-function idOf(key: string): string {
-  return key.replace(
-    /=([0-9a-f]{2})/g,
-    (_, hex) => String.fromCharCode(Number.parseInt(hex, 16)),
-  );
 }
 
 function rowOf(id: string, { sequence, value }: Kept): Row {

@@ -148,3 +148,20 @@ testOwn(
     }
   },
 );
+
+for (const value of ["garbage", "null", "7", "\0"]) {
+  testOwn(
+    `declarations over which somebody has put ${
+      JSON.stringify(value)
+    } are told by their key, and not taken for a lost connection`,
+    async (own) => {
+      await using connection = createConnection(own.url);
+      await connection.declare(first);
+      own.raw.publish(`$KV.${own.prefix}.topology`, value);
+      await own.raw.flush();
+      const error = await connection.declare(second).catch((each) => each);
+      assertEquals(error.code, "decode-failed", String(error));
+      assert(error.message.includes('"topology"'), error.message);
+    },
+  );
+}
