@@ -114,8 +114,11 @@ export async function publishAll<T>(
     if (waiting > 0) await new Promise<void>((resolve) => idle = resolve);
     failed.sort((a, b) => a.index - b.index);
   };
+  const source = signal === undefined
+    ? payloads
+    : untilAborted(payloads, signal, () => complete = false);
   try {
-    for await (const payload of payloads) {
+    for await (const payload of source) {
       await host.ready();
       if (signal?.aborted || failed.length >= maxFailures) {
         complete = false;
@@ -130,6 +133,48 @@ export async function publishAll<T>(
   }
   await allAnswered();
   return { published, duplicates, failed, complete };
+}
+
+/** Goes through a source; where it waits when the signal aborts, nobody waits for it. */
+async function* untilAborted<T>(
+  source: Iterable<T> | AsyncIterable<T>,
+  signal: AbortSignal,
+  onAborted: () => void,
+): AsyncGenerator<T, undefined> {
+  const iterator: Iterator<T> | AsyncIterator<T> =
+    Symbol.asyncIterator in source
+      ? source[Symbol.asyncIterator]()
+      : source[Symbol.iterator]();
+  let stop = () => {};
+  const onAbort = () => stop();
+  signal.addEventListener("abort", onAbort);
+  let isOver = false;
+  try {
+    while (!signal.aborted) {
+      const next = await new Promise<IteratorResult<T> | undefined>(
+        (resolve, reject) => {
+          stop = () => resolve(undefined);
+          Promise.resolve(iterator.next()).then(resolve, reject);
+        },
+      );
+      if (next === undefined) break;
+      isOver = next.done === true;
+      if (next.done) return;
+      yield await next.value;
+    }
+    onAborted();
+  } catch (error) {
+    isOver = true;
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    if (!isOver) {
+      const ending = Promise.resolve(iterator.return?.());
+      // A source that still waits does not end either.
+      if (signal.aborted) ending.catch(() => {});
+      else await ending;
+    }
+  }
 }
 
 function thrown(

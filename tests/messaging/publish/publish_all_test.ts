@@ -134,3 +134,41 @@ Deno.test("publishAll() whose signal aborts ends the publishes that are on their
   assertEquals(failed.map(({ error }) => error), [reason]);
   await connection.close();
 });
+
+Deno.test("publishAll() whose signal aborts while its source waits ends, though the source does not", async () => {
+  const { connection, producer } = open();
+  const stop = new AbortController();
+  const { promise: waits, resolve } = Promise.withResolvers<void>();
+  const publishing = producer.publishAll(
+    (async function* () {
+      yield 1;
+      resolve();
+      await new Promise(() => {});
+    })(),
+    { signal: stop.signal },
+  );
+  await waits;
+  stop.abort();
+  const { failed, complete } = await publishing;
+  assertEquals(complete, false);
+  assertEquals(failed.length <= 1, true);
+  await connection.close();
+});
+
+Deno.test("publishAll() with a signal waits for what its source does when it has enough of it", async () => {
+  const { connection, producer } = open();
+  let isClosed = false;
+  const { complete } = await producer.publishAll(
+    (async function* () {
+      try {
+        for (;;) yield NaN;
+      } finally {
+        await Promise.resolve();
+        isClosed = true;
+      }
+    })(),
+    { signal: new AbortController().signal, maxFailures: 3 },
+  );
+  assertEquals([complete, isClosed], [false, true]);
+  await connection.close();
+});
