@@ -30,22 +30,23 @@ export interface SiftOptions extends OperationOptions {
 export interface Sifted {
   /** Settled. */
   readonly done: number;
-  /** Meant, and back in the queue. */
+  /** Meant, and left in the queue. */
   readonly kept: number;
-  /** Not meant, and back in the queue. */
+  /** Not meant, and left in the queue. */
   readonly skipped: number;
 }
 
 /**
  * Takes the ready messages of a queue, some at once, and has each that is meant settled. The
- * others are held meanwhile, in memory, and given back to their places at the end.
+ * others stay unsettled: they go back to their places, all together, when the caller closes
+ * the handle.
  *
- * @param queue The queue.
+ * @param queue The queue, for this alone.
  * @param options Which, how many, and the limits of each call. When its signal aborts, nothing more is begun with, and what is under way is waited for.
  * @param settle Settles one, and says so; `false` if it is to stay.
  * @returns Their number, by what became of them.
  * @throws {NotFoundError} If there is no such queue, and the broker knows.
- * @throws What `settle` and the filter throw, and the signal's reason, when the others are settled or given back.
+ * @throws What `settle` and the filter throw, and the signal's reason, when what is under way is settled.
  */
 export async function sift(
   queue: QueueHandle,
@@ -59,39 +60,33 @@ export async function sift(
     return { messageCount: 0 };
   });
   const most = Math.min(limit, count);
-  const held: Message<unknown>[] = [];
-  let [done, kept, largest, some] = [0, 0, 1, FIRST];
-  try {
-    while (done + kept < most && done + held.length < count) {
-      const max = Math.min(
-        most - done - kept,
-        count - done - held.length,
-        atOnce,
-        some,
-        Math.max(1, Math.floor(MAX_BYTES / largest)),
-      );
-      const taken = await queue.receive({ ...call, max });
-      if (taken.length === 0) break;
-      some *= GROWTH;
-      largest = Math.max(largest, ...taken.map(sizeOf));
-      const meant = taken.map((message) => filter?.(message) !== false);
-      const results = await Promise.allSettled(
-        taken.map(async (message, i) => meant[i] && await settle(message)),
-      );
-      taken.forEach((message, i) => {
-        const result = results[i];
-        if (result?.status === "fulfilled" && result.value) return void done++;
-        held.push(message);
-        if (meant[i]) kept++;
-      });
-      const failed = results.find(({ status }) => status === "rejected");
-      if (failed?.status === "rejected") throw failed.reason;
-    }
-  } finally {
-    // The last first: each goes in front of the one that stood behind it.
-    for (const each of held.toReversed()) await each.requeue().catch(() => {});
+  let [done, kept, skipped, largest, some] = [0, 0, 0, 1, FIRST];
+  while (done + kept < most && done + kept + skipped < count) {
+    const max = Math.min(
+      most - done - kept,
+      count - done - kept - skipped,
+      atOnce,
+      some,
+      Math.max(1, Math.floor(MAX_BYTES / largest)),
+    );
+    const taken = await queue.receive({ ...call, max });
+    if (taken.length === 0) break;
+    some *= GROWTH;
+    largest = Math.max(largest, ...taken.map(sizeOf));
+    const meant = taken.map((message) => filter?.(message) !== false);
+    const results = await Promise.allSettled(
+      taken.map(async (message, i) => meant[i] && await settle(message)),
+    );
+    taken.forEach((_, i) => {
+      const result = results[i];
+      if (!meant[i]) skipped++;
+      else if (result?.status === "fulfilled" && result.value) done++;
+      else kept++;
+    });
+    const failed = results.find(({ status }) => status === "rejected");
+    if (failed?.status === "rejected") throw failed.reason;
   }
-  return { done, kept, skipped: held.length - kept };
+  return { done, kept, skipped };
 }
 
 function sizeOf(message: Message<unknown>): number {

@@ -198,9 +198,9 @@ export class Getter<T> implements AsyncDisposable {
       }
       return taken;
     } catch (error) {
-      // The last first: each goes in front of the one that stood behind it.
+      // In one turn: a transport puts back together what comes together, as it stood.
       await Promise.all(
-        taken.toReversed().map((each) =>
+        taken.map((each) =>
           each.requeue({ timeout: GIVE_BACK }).catch(() => {})
         ),
       );

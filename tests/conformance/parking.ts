@@ -12,7 +12,14 @@ import type { Broker } from "./broker.ts";
 import { type ConformanceCase, onBroker } from "./case.ts";
 import { deathOf } from "./deaths.ts";
 import { onStage, type Stage, take } from "./stage.ts";
-import { arrives, bytes, rejectsWith, soon, textOf } from "./support.ts";
+import {
+  arrives,
+  asTheyCome,
+  bytes,
+  rejectsWith,
+  soon,
+  textOf,
+} from "./support.ts";
 
 const WHY = { "x-error-name": "Error", "x-error-message": "bad luck" };
 
@@ -263,6 +270,40 @@ export const PARKING: readonly ConformanceCase[] = [
       );
       for (const each of arrived) await each.ack();
       assert.equal((await connection.queue(to).status()).messageCount, 0);
+    },
+  ),
+  onStage(
+    "redrive() with a filter leaves the others in their places, however many it passes over",
+    async (stage, harness) => {
+      const { connection } = stage;
+      const [dead, jobs] = [stage.queue(), stage.queue()];
+      await connection.declare([dead, jobs]);
+      const numbers = Array.from({ length: 60 }, (_, i) => i);
+      await connection.producer({ queue: dead }).publishAll(numbers);
+      const isMeant = (number: unknown) => Number(number) % 10 === 9;
+      const redrive = () =>
+        connection.redrive(dead, {
+          to: jobs.name,
+          filter: ({ payload }) => isMeant(payload),
+        });
+      const results = [await redrive()];
+      // On SQS a receive may find nothing where there is something: then once more.
+      for (let i = 0; i < 20 && moves(results) < 6; i++) {
+        results.push(await redrive());
+      }
+      for (const queue of [jobs, dead]) {
+        const expected = numbers.filter((each) =>
+          isMeant(each) === (queue === jobs)
+        );
+        const consumer = connection.consumer(queue, { prefetch: 60 });
+        const arrived = await take(consumer, expected.length);
+        const found = arrived.map(({ payload }) => Number(payload));
+        assert.deepEqual(
+          asTheyCome(found, harness),
+          asTheyCome(expected, harness),
+        );
+        for (const each of arrived) await each.ack();
+      }
     },
   ),
   onStage(

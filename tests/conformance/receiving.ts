@@ -1,8 +1,14 @@
 import assert from "node:assert/strict";
 import type { Connection, Message, QueueHandle } from "../../mod.ts";
 import type { ConformanceCase } from "./case.ts";
-import { onStage, open, type Stage } from "./stage.ts";
-import { arrives, PATIENCE, rejectsWith, until } from "./support.ts";
+import { onStage, open, type Stage, take } from "./stage.ts";
+import {
+  arrives,
+  asTheyCome,
+  PATIENCE,
+  rejectsWith,
+  until,
+} from "./support.ts";
 
 /** Messages that are pulled, many by one call. */
 export const RECEIVING: readonly ConformanceCase[] = [
@@ -86,6 +92,31 @@ export const RECEIVING: readonly ConformanceCase[] = [
       } finally {
         await other.close();
       }
+    },
+  ),
+  onStage(
+    "receive() that is aborted when it has some gives them back to their places",
+    async ({ connection, ...stage }, harness) => {
+      const queue = stage.queue();
+      const payloads = [1, 2, 3, 4, 5, 6, 7];
+      await connection.producer({ queue }).publishAll(payloads);
+      const controller = new AbortController();
+      const other = open(harness);
+      other.use({ receive: () => controller.abort() });
+      const handle = other.queue(queue);
+      // On SQS a receive may find nothing where there is something: then once more.
+      const { signal } = controller;
+      await until(async () => {
+        await handle.receive({ max: 1000, signal }).catch((error) =>
+          assert.equal(error, signal.reason)
+        );
+        return signal.aborted;
+      }, "a message");
+      const back = await take(connection.consumer(queue), payloads.length);
+      const found = back.map(({ payload }) => Number(payload));
+      assert.deepEqual(asTheyCome(found, harness), payloads);
+      for (const each of back) await each.ack();
+      await other.close();
     },
   ),
   onStage(
