@@ -74,7 +74,10 @@ export async function peekAt(
     : { found, taken: false };
 }
 
-/** All are held until the last is taken, so that none is taken twice. */
+/**
+ * All are held until the last is taken, so that none is taken twice. The channel gives them
+ * back: what is rejected goes to the end of a quorum queue of RabbitMQ's.
+ */
 async function takeAndGiveBack(
   connection: TransportConnection,
   queue: string,
@@ -89,13 +92,8 @@ async function takeAndGiveBack(
       if (delivery === undefined) break;
       taken.push(delivery);
     }
-    // The last first: each goes in front of the one that stood behind it.
-    for (const { deliveryTag } of taken.toReversed()) {
-      await channel.reject(deliveryTag, { ...call, requeue: true });
-    }
     return taken;
   } finally {
-    // It gives back what is left if something failed.
     await channel[Symbol.asyncDispose]();
   }
 }
