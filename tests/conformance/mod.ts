@@ -74,6 +74,7 @@ import { NAMING } from "./naming.ts";
 import { ORDERING } from "./ordering.ts";
 import { ORDERED_RUNS } from "./ordered_runs.ts";
 import { PARKING } from "./parking.ts";
+import { REDRIVING } from "./redriving.ts";
 import { PROBING } from "./probing.ts";
 import { PRODUCING } from "./producing.ts";
 import { PUBLISHING } from "./publishing.ts";
@@ -120,6 +121,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...ORDERING,
   ...ORDERED_RUNS,
   ...PARKING,
+  ...REDRIVING,
   ...FINALITY,
   ...CLOSING,
   ...ABORTING,

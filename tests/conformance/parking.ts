@@ -12,14 +12,7 @@ import type { Broker } from "./broker.ts";
 import { type ConformanceCase, onBroker } from "./case.ts";
 import { deathOf } from "./deaths.ts";
 import { onStage, type Stage, take } from "./stage.ts";
-import {
-  arrives,
-  asTheyCome,
-  bytes,
-  rejectsWith,
-  soon,
-  textOf,
-} from "./support.ts";
+import { arrives, bytes, rejectsWith, soon, textOf } from "./support.ts";
 
 const WHY = { "x-error-name": "Error", "x-error-message": "bad luck" };
 
@@ -45,11 +38,6 @@ async function park(
     "message-settled",
   );
   return delivery;
-}
-
-/** How many dead letters were put back. */
-function moves(results: readonly { readonly moved: number }[]): number {
-  return results.reduce((sum, { moved }) => sum + moved, 0);
 }
 
 /** Expects the message that was parked, and settles it. */
@@ -243,67 +231,6 @@ export const PARKING: readonly ConformanceCase[] = [
         [{ id: 1 }, { kept: "yes" }, 1, []],
       );
       await back?.ack();
-    },
-  ),
-  onStage(
-    "of two redrives at once each takes its own, and each dead letter is put back once",
-    async (stage) => {
-      const { connection } = stage;
-      const [dead, jobs] = [stage.queue(), stage.queue()];
-      await connection.declare([dead, jobs]);
-      const numbers = Array.from({ length: 150 }, (_, i) => i);
-      await connection.producer({ queue: dead }).publishAll(numbers);
-      const to = jobs.name;
-      const results = await Promise.all([
-        connection.redrive(dead, { to }),
-        connection.redrive(dead, { to }),
-      ]);
-      // On SQS a receive may find nothing where there is something: then once more.
-      for (let i = 0; i < 20 && moves(results) < 150; i++) {
-        results.push(await connection.redrive(dead, { to }));
-      }
-      const consumer = connection.consumer(jobs, { prefetch: 150 });
-      const arrived = await take(consumer, 150);
-      assert.deepEqual(
-        arrived.map(({ payload }) => Number(payload)).toSorted((a, b) => a - b),
-        numbers,
-      );
-      for (const each of arrived) await each.ack();
-      assert.equal((await connection.queue(to).status()).messageCount, 0);
-    },
-  ),
-  onStage(
-    "redrive() with a filter leaves the others in their places, however many it passes over",
-    async (stage, harness) => {
-      const { connection } = stage;
-      const [dead, jobs] = [stage.queue(), stage.queue()];
-      await connection.declare([dead, jobs]);
-      const numbers = Array.from({ length: 60 }, (_, i) => i);
-      await connection.producer({ queue: dead }).publishAll(numbers);
-      const isMeant = (number: unknown) => Number(number) % 10 === 9;
-      const redrive = () =>
-        connection.redrive(dead, {
-          to: jobs.name,
-          filter: ({ payload }) => isMeant(payload),
-        });
-      const results = [await redrive()];
-      // On SQS a receive may find nothing where there is something: then once more.
-      for (let i = 0; i < 20 && moves(results) < 6; i++) {
-        results.push(await redrive());
-      }
-      for (const queue of [jobs, dead]) {
-        const expected = numbers.filter((each) =>
-          isMeant(each) === (queue === jobs)
-        );
-        const consumer = connection.consumer(queue, { prefetch: 60 });
-        const arrived = await take(consumer, expected.length);
-        const found = arrived.map(({ payload }) => Number(payload));
-        assert.deepEqual(
-          asTheyCome(found, harness),
-          asTheyCome(expected, harness),
-        );
-        for (const each of arrived) await each.ack();
-      }
     },
   ),
   onStage(
