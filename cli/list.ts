@@ -39,14 +39,14 @@ const BINDINGS: readonly Column<Binding>[] = [
   { head: "ARGUMENTS", text: ({ arguments: table }) => argumentsIn(table) },
 ];
 
-/** Queues in which messages of RabbitMQ wait for their time: the broker moves them on. */
+/** Queues in which messages of RabbitMQ wait for their time, and the exchanges that move them on. */
 const OF_DELAYS = /^dashi_delayed_/;
 
 /**
  * Says whether a queue is one of the library's own, in which messages of RabbitMQ wait for
- * their time.
+ * their time, or an exchange around it.
  *
- * @param queue The queue.
+ * @param entity The queue, or the exchange.
  * @returns Whether it is.
  */
 export function isOfDelays({ name }: Pick<QueueInfo, "name">): boolean {
@@ -91,15 +91,16 @@ export async function list(context: Context, kind: string): Promise<number> {
         await output.print(output.sorted(queuesToShow(connection)), QUEUES),
       );
     case "exchanges": {
-      const exchanges = output.sorted(await inspector.exchanges());
+      const exchanges = output.sorted(
+        (await inspector.exchanges()).filter((each) => !isOfDelays(each)),
+      );
       return tellNone(context, kind, await output.print(exchanges, EXCHANGES));
     }
-    case "bindings":
-      return tellNone(
-        context,
-        kind,
-        await output.print(await inspector.bindings(), BINDINGS),
-      );
+    case "bindings": {
+      const bindings = (await inspector.bindings())
+        .filter(({ source }) => !isOfDelays({ name: source }));
+      return tellNone(context, kind, await output.print(bindings, BINDINGS));
+    }
   }
   throw new UsageError(
     `there is no list of "${kind}": queues, exchanges or bindings`,

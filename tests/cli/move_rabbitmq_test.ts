@@ -176,6 +176,13 @@ async function listed(source: Connection, from: From): Promise<void> {
     letters.filter((each) => /^l\.|^dashi_delayed_/.test(each)),
     ["l.dead"],
   );
+  const exchanges = await names("list", "exchanges");
+  assertEquals(exchanges.filter((each) => each.startsWith("dashi_")), []);
+  const { rows } = await dashiHere(["list", "bindings"], from);
+  assertEquals(
+    rows.filter(({ source }) => source.startsWith("dashi_")),
+    [],
+  );
 }
 
 /** The management API tells of a queue a moment later. */
