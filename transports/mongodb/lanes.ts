@@ -126,14 +126,10 @@ export class Lanes {
 
   /** Makes the statements that let the keys of settled messages have another turn. */
   freeing(held: readonly MongodbReservation[]): UpdateStatement[] {
-    const groups = new Map<string, MongodbReservation[]>();
-    for (const each of held) {
-      if (each.lane === undefined) continue;
-      const name = `${each.claim} ${each.queue}`;
-      const group = groups.get(name);
-      if (group === undefined) groups.set(name, [each]);
-      else group.push(each);
-    }
+    const groups = Map.groupBy(
+      held.filter(({ lane }) => lane !== undefined),
+      ({ claim, queue }) => `${claim} ${queue}`,
+    );
     return [...groups.values()].map((group) => {
       const ids = group.map(({ lane }) => lane?.id);
       const [{ claim = "", queue = "" } = {}] = group;

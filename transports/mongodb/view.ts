@@ -165,14 +165,7 @@ export function groupBy(
   documents: readonly Fields[],
   field: string,
 ): ReadonlyMap<string, readonly Fields[]> {
-  const groups = new Map<string, Fields[]>();
-  for (const each of documents) {
-    const value = String(each[field]);
-    const group = groups.get(value);
-    if (group === undefined) groups.set(value, [each]);
-    else group.push(each);
-  }
-  return groups;
+  return Map.groupBy(documents, (each) => String(each[field]));
 }
 
 function isEqual(a: Mark, b: Mark): boolean {

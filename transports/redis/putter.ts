@@ -282,15 +282,13 @@ export class Putter {
     if (!await this.#context.isCurrentThere(seen, batch.expiring, options)) {
       return undefined;
     }
-    const queues = new Map<string, Map<string, string[]>>();
-    for (const [list, texts] of batch.lists) {
-      const queue = this.#context.layout.queueOf(list) ?? "";
-      const lists = queues.get(queue);
-      if (lists === undefined) queues.set(queue, new Map([[list, texts]]));
-      else lists.set(list, texts);
-    }
+    const queues = Map.groupBy(
+      batch.lists,
+      ([list]) => this.#context.layout.queueOf(list) ?? "",
+    );
     const refused = new Map<string, Error | typeof STALE>();
-    await Promise.all([...queues].map(async ([queue, lists]) => {
+    await Promise.all([...queues].map(async ([queue, entries]) => {
+      const lists = new Map(entries);
       const args = argumentsOf(batch, NO_VERSION, lists, queue);
       const of = { deadline, queueOf: () => queue };
       try {

@@ -269,13 +269,10 @@ export class Sweeper {
 
 /** In the order in which they go back: connection by connection, each backwards. */
 function lastFirst(found: readonly Overdue[]): Overdue[] {
-  const byConnection = new Map<string, Overdue[]>();
-  for (const each of found.toReversed()) {
-    const connection = each.field.slice(0, each.field.lastIndexOf(".") + 1);
-    const taken = byConnection.get(connection);
-    if (taken === undefined) byConnection.set(connection, [each]);
-    else taken.push(each);
-  }
+  const byConnection = Map.groupBy(
+    found.toReversed(),
+    ({ field }) => field.slice(0, field.lastIndexOf(".")),
+  );
   return [...byConnection.values()].flatMap((taken) =>
     taken.sort((a, b) => numberOf(b) - numberOf(a))
   );

@@ -256,7 +256,7 @@ class Crowd {
   readonly #present: Present;
   /** How often a list loses an entry; one that goes with its queue is lost as a whole. */
   readonly #losses = new Map<string, number>();
-  readonly #joined = new Map<string, string[]>();
+  readonly #joined: (readonly [field: string, entry: string])[] = [];
   readonly left: (readonly [field: string, entry: string])[] = [];
 
   constructor(present: Present, changes: readonly TopologyChange[]) {
@@ -272,9 +272,7 @@ class Crowd {
   }
 
   join(field: string, entry: string): void {
-    const entries = this.#joined.get(field);
-    if (entries === undefined) this.#joined.set(field, [entry]);
-    else entries.push(entry);
+    this.#joined.push([field, entry]);
   }
 
   /** Whether the server may take an entry away: alone, and if it stands there as it is written. */
@@ -286,8 +284,9 @@ class Crowd {
   }
 
   joined(): readonly (readonly [field: string, entries: string])[] {
-    return [...this.#joined].map(([field, entries]) =>
-      [field, entries.join(",")] as const
+    const byField = Map.groupBy(this.#joined, ([field]) => field);
+    return [...byField].map(([field, entries]) =>
+      [field, entries.map(([, entry]) => entry).join(",")] as const
     );
   }
 }
