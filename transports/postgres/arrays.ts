@@ -15,7 +15,16 @@ export function bytesArray(values: readonly Uint8Array[]): Uint8Array {
 
 /** Writes `text[]`. */
 export function textArray(values: readonly (string | null)[]): Uint8Array {
-  const bytes = values.map((each) => each === null ? null : textBytes(each));
+  const texts = values.map((each) => withoutNul(each ?? ""));
+  const whole = texts.join("");
+  // Encoded together: a call for each costs many times what its letters do.
+  const all = ENCODER.encode(whole);
+  const isAscii = all.length === whole.length;
+  let at = 0;
+  const bytes = texts.map((text, i) => {
+    if (values[i] === null) return null;
+    return isAscii ? all.subarray(at, at += text.length) : ENCODER.encode(text);
+  });
   return written(TEXT, bytes, values.includes(null));
 }
 
@@ -45,10 +54,6 @@ export function readNumbers(array: Value | undefined): readonly number[] {
 /** A text of PostgreSQL's has no NUL: in names and keys another one stands for it. */
 export function withoutNul(text: string): string {
   return text.includes("\0") ? text.replaceAll("\0", "\\0") : text;
-}
-
-function textBytes(text: string): Uint8Array {
-  return ENCODER.encode(withoutNul(text));
 }
 
 function written(
