@@ -1,7 +1,7 @@
 import type { Clock } from "../../async/clock.ts";
 import type { QueueNotifier } from "../store/store.ts";
 import { OUTBOX_NEWS } from "./outbox.ts";
-import type { Happening, Sql, Tx } from "./port.ts";
+import type { Happening, Sql, Tx, Value } from "./port.ts";
 import { DELAYED, READY } from "./schema.ts";
 import type { SqlTables } from "./tables.ts";
 
@@ -10,6 +10,17 @@ type Listener = (queue: string) => void;
 
 /** Those who listen are told after so long at the least, ms: time is counted in whole ones. */
 const LEAST = 1;
+
+/** So many queues are asked for one by one; more, all together. */
+const FEW = 8;
+
+/** What a look has found. */
+interface Found {
+  /** Queues that have something, or are no more. */
+  readonly queues: readonly string[];
+  /** When time brings something, ms since 1970. */
+  readonly next: number;
+}
 
 /** What a watch needs of a connection. */
 export interface WatchParts {
@@ -28,6 +39,9 @@ export class Watch implements QueueNotifier {
   #timerAt = Infinity;
   #isLooking = false;
   #looksAgain = false;
+  /** Whether it looks at all queues; else at those that somebody has begun to listen to. */
+  #looksAtAll = false;
+  readonly #fresh = new Set<string>();
   /** The first moment that was heard of while it looks: what it finds may be older. */
   #heard = Infinity;
 
@@ -41,7 +55,8 @@ export class Watch implements QueueNotifier {
     if (sharing === undefined) this.#listeners.set(queue, [onNews]);
     else sharing.push(onNews);
     this.#stopListening ??= this.#parts.sql.listen(this.#onHappening);
-    this.#look();
+    this.#fresh.add(queue);
+    this.#lookSoon();
     return () => this.#forget(queue, onNews);
   }
 
@@ -90,49 +105,48 @@ export class Watch implements QueueNotifier {
 
   /** Looks which queues have something, and when others will. */
   #look(): void {
+    this.#looksAtAll = true;
+    this.#lookSoon();
+  }
+
+  #lookSoon(): void {
     this.#looksAgain = true;
     if (this.#isLooking) return;
     this.#isLooking = true;
     this.#lookOn().catch(() => {
       // The next call fails, too, and says why.
+      this.#looksAtAll = true;
     }).finally(() => this.#isLooking = false);
   }
 
   async #lookOn(): Promise<void> {
     while (this.#looksAgain && this.#listeners.size > 0) {
-      this.#looksAgain = false;
+      const isOfAll = this.#looksAtAll;
+      const names = [...(isOfAll ? this.#listeners.keys() : this.#fresh)]
+        .filter((name) => this.#listeners.has(name));
+      this.#looksAgain = this.#looksAtAll = false;
+      this.#fresh.clear();
       this.#heard = Infinity;
-      const found = await this.#parts.sql.read((tx) => this.#find(tx));
+      const found = await this.#parts.sql.read((tx) => this.#find(tx, names));
       for (const queue of new Set(found.queues)) this.#wake(queue);
-      this.#disarm();
+      // What time brings to the others is known already.
+      if (isOfAll) this.#disarm();
       this.#arm(Math.min(found.next, this.#heard));
     }
   }
 
-  async #find(
-    tx: Tx,
-  ): Promise<{ readonly queues: readonly string[]; readonly next: number }> {
+  async #find(tx: Tx, names: readonly string[]): Promise<Found> {
     const { sql, tables } = this.#parts;
     await tables.load(tx);
     const now = sql.now();
     const queues: string[] = [];
     let next = Infinity;
-    // All leave at once, where statements can.
-    const looking = [...this.#listeners.keys()].map(async (name) => {
+    const byNumber = new Map<number, string>();
+    for (const name of names) {
       const queue = tables.queue(name);
-      if (queue === undefined) {
-        queues.push(name);
-        return;
-      }
-      const { number } = queue;
-      const [[ready], due, later] = await Promise.all([
-        tx.rows(READY_ONE, number),
-        first(tx, `${DUE} AND rank <= ?`, number, now),
-        first(tx, `${DUE} AND rank > ?`, number, now),
-      ]);
-      if (ready !== undefined || due < Infinity) queues.push(name);
-      next = Math.min(next, later);
-    });
+      if (queue === undefined) queues.push(name);
+      else byNumber.set(queue.number, name);
+    }
     const [any] = this.#listeners.keys();
     const waiting = [EXPIRED, LATE].map(async (moments) => {
       const [past, later] = await Promise.all([
@@ -143,7 +157,27 @@ export class Watch implements QueueNotifier {
       if (any !== undefined && past <= now) queues.push(any);
       next = Math.min(next, later);
     });
-    await Promise.all([...looking, ...waiting]);
+    // All leave at once, where statements can.
+    const [looks] = await Promise.all([
+      byNumber.size > FEW
+        ? tx.rows(LOOK, now, now)
+        : Promise.all([...byNumber.keys()].map(async (number) => {
+          const [row] = await tx.rows(
+            `${LOOK} WHERE q.id = ?`,
+            now,
+            now,
+            number,
+          );
+          return row ?? {};
+        })),
+      ...waiting,
+    ]);
+    for (const { id, ready, due, later } of looks) {
+      const name = byNumber.get(Number(id));
+      if (name === undefined) continue;
+      if (ready === 1 || typeof due === "number") queues.push(name);
+      next = Math.min(next, momentOf(later));
+    }
     return { queues, next };
   }
 
@@ -166,12 +200,15 @@ export class Watch implements QueueNotifier {
   }
 }
 
-const READY_ONE =
-  `SELECT 1 AS one FROM dashi.places WHERE state = ${READY} AND queue = ? LIMIT 1`;
-
-/** When the first delayed message of a queue is due. */
-const DUE = `SELECT min(rank) AS first FROM dashi.places
-  WHERE state = ${DELAYED} AND queue = ?`;
+/** What is in queues: whether something is ready, and since and until when delayed messages wait. */
+const LOOK = `SELECT q.id,
+    CASE WHEN EXISTS (SELECT 1 FROM dashi.places
+      WHERE state = ${READY} AND queue = q.id) THEN 1 ELSE 0 END AS ready,
+    (SELECT min(rank) FROM dashi.places
+      WHERE state = ${DELAYED} AND queue = q.id AND rank <= ?) AS due,
+    (SELECT min(rank) FROM dashi.places
+      WHERE state = ${DELAYED} AND queue = q.id AND rank > ?) AS later
+  FROM dashi.queues q`;
 
 /** When the first message expires. */
 const EXPIRED = `SELECT min(expires_at) AS first FROM dashi.places
@@ -186,6 +223,11 @@ async function first(
   ...values: readonly number[]
 ): Promise<number> {
   const [row] = await tx.rows(sql, ...values);
-  const moment = Number(row?.first ?? Infinity);
-  return Number.isNaN(moment) ? Infinity : moment; // of a row that somebody else wrote
+  return momentOf(row?.first);
+}
+
+/** A row that somebody else wrote may tell none. */
+function momentOf(value: Value | undefined): number {
+  const moment = Number(value ?? Infinity);
+  return Number.isNaN(moment) ? Infinity : moment;
 }

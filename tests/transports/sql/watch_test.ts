@@ -1,8 +1,11 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
+import { createConnection, Queue } from "@dashi/mq";
+import { nativeClient } from "@dashi/mq/sqlite";
 import { TestClock } from "../../../testing/clock.ts";
 import type { Happening, Sql, Tx } from "../../../transports/sql/port.ts";
 import { SqlTables } from "../../../transports/sql/tables.ts";
 import { Watch } from "../../../transports/sql/watch.ts";
+import { until } from "../../conformance/support.ts";
 import { openMemory } from "../../support/sqlite_memory.ts";
 
 Deno.test("what is heard while a watch looks is not forgotten for what it finds", async () => {
@@ -36,4 +39,44 @@ Deno.test("what is heard while a watch looks is not forgotten for what it finds"
   stop();
   watch.end();
   await database[Symbol.asyncDispose]();
+});
+
+Deno.test("who consumes on looks at its own queue, however many others are waited at", async () => {
+  await using connection = createConnection("sqlite::memory:");
+  const native = await connection.native(nativeClient);
+  let looks = 0;
+  const prepare = native.prepare.bind(native);
+  const counting = (sql: string) => {
+    const statement = prepare(sql);
+    const heard = (verb: "all" | "run") => {
+      const call = statement[verb].bind(statement);
+      return (...values: Parameters<typeof call>) => {
+        if (/state = [02]\s+AND queue/.test(sql)) looks++;
+        return call(...values);
+      };
+    };
+    return { all: heard("all"), run: heard("run") };
+  };
+  Object.assign(native, { prepare: counting });
+  const queues = Array.from({ length: 60 }, (_, i) => new Queue(`queue-${i}`));
+  await connection.declare(queues);
+  const stop = new AbortController();
+  const { promise: done, resolve } = Promise.withResolvers<void>();
+  let handled = 0;
+  const running = queues.map((queue) =>
+    connection.consumer(queue, { prefetch: 1 }).run(() => {
+      if (++handled === 20) resolve();
+    }, { signal: stop.signal })
+  );
+  await connection.send("queue-7", 0);
+  await until(() => handled === 1, "the first message");
+  looks = 0;
+  for (let i = 1; i < 20; i++) {
+    await connection.send("queue-7", i);
+    await until(() => handled === i + 1, "the next message");
+  }
+  await done;
+  stop.abort();
+  await Promise.all(running);
+  assert(looks < 20 * 10, `${looks} looks for 20 messages`);
 });
