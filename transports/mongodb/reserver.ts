@@ -211,9 +211,9 @@ export class Reserver {
       const dead = await this.#claims.takeDead();
       if (dead.length > 0) return dead;
     }
-    // Of many queues that were empty for long one look finds those that are not.
-    const isBusy = clock.now() - this.#cameAt <
-      this.#context.settings.pollingInterval;
+    // Of many queues, or those that were empty for long, one look finds those that are not.
+    const isBusy = wants.length <= FEW &&
+      clock.now() - this.#cameAt < this.#context.settings.pollingInterval;
     if (
       wants.length === 1 ? isFirst || !mustLook : isFirst && isBusy
     ) {
@@ -268,6 +268,9 @@ export class Reserver {
 }
 
 const RESERVE = "reserve messages";
+
+/** So many queues are asked one by one while messages come. */
+const FEW = 8;
 
 interface Call {
   readonly wants: readonly ReserveWant[];
