@@ -35,6 +35,9 @@ const rounds = Number(values.rounds);
 const isLocal = url.startsWith("memory:");
 const count = Number(values.count ?? (isLocal ? 20_000 : 5000));
 
+/** So many messages of each job are left out three times: until then a process compiles. */
+const WARM = Math.min(10_000, 2 * count);
+
 /** A process of one checkout. */
 class Side {
   readonly #process: Deno.ChildProcess;
@@ -90,11 +93,10 @@ async function measure(folders: readonly [string, string]): Promise<Pair> {
   const sides = folders.map((each) => new Side(each));
   const times = new Map<string, number[]>();
   try {
-    // The first rounds compile.
     for (const side of sides) {
-      for (let i = 0; i < 3; i++) {
-        await side.take("publish", count);
-        await side.take(i === 1 ? "iterate" : "run", count);
+      for (const job of ["run", "iterate", "run"] as const) {
+        await side.take("publish", WARM);
+        await side.take(job, WARM);
       }
     }
     for (let round = 0; round < rounds; round++) {
