@@ -2,12 +2,12 @@ import { turn } from "../../async/turn.ts";
 import type * as codec from "../../codec/mod.ts";
 import { TimeoutError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
-import { checkEntities, type Entity } from "../entities/entities.ts";
-import { Exchange, exchangeName } from "../entities/exchange.ts";
+import { checkEntities } from "../entities/entities.ts";
+import { exchangeName } from "../entities/exchange.ts";
 import { checkKnown } from "../known_options.ts";
 import { formatOf, isLazy, loadCodecs, saysFormat } from "./encoding.ts";
-import { declareFirst } from "./declare_first.ts";
 import { dedupeOf } from "./dedupe.ts";
+import { Needs, UNKNOWN } from "./needs.ts";
 import { checkCount, type OperationOptions } from "../operation_options.ts";
 import {
   PRODUCER,
@@ -31,11 +31,6 @@ import {
   type PublishAllOptions,
   type PublishedAll,
 } from "./publish_all.ts";
-import {
-  checkTransaction,
-  notDeclared,
-  refuseBeside,
-} from "./transactional.ts";
 import { defaultsOf, withDefaults } from "./publish_defaults.ts";
 import { PublishWindow } from "./publish_window.ts";
 import type { Confirmation, PublishCall } from "./publish_call.ts";
@@ -67,7 +62,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
   readonly #session: Session;
   readonly #codecs: codec.CodecRegistry;
   readonly #options: ProducerOptions;
-  readonly #declare: readonly Entity[];
+  readonly #needs: Needs;
   /** How a payload is written where a publish does not say. */
   readonly #format: codec.EncodeOptions;
   /** The properties that each message is published with, unless it has its own. */
@@ -86,7 +81,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
     onClosed: () => void,
   ) {
     checkKnown(options, PRODUCER);
-    const { exchange, queue, declare = [], maxInFlight = 1000 } = options;
+    const { exchange, maxInFlight = 1000 } = options;
     checkExchange(exchange);
     checkQueue(options);
     checkEntities(options.declare, `"declare" of connection.producer`);
@@ -97,10 +92,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
     this.#format = formatOf({}, options);
     this.#defaults = defaultsOf(options);
     this.#onClosed = onClosed;
-    const own = exchange instanceof Exchange ? exchange : queue;
-    this.#declare = own === undefined || typeof own === "string"
-      ? declare
-      : [own, ...declare];
+    this.#needs = new Needs(session, options);
     this.#publisher = publisher;
     this.#window = new PublishWindow(publisher, session.limits, maxInFlight);
   }
@@ -159,8 +151,10 @@ export class Producer<T = unknown> implements AsyncDisposable {
     options.signal?.throwIfAborted();
     checkEntities(options.declare, `"declare" of publish`);
     checkExchange(options.exchange);
-    if (options.transaction !== undefined) this.#checkTransaction(options);
-    const replyTo = this.#replyTo(options.replyTo);
+    if (options.transaction !== undefined) {
+      this.#needs.checkTransaction(options);
+    }
+    const replyTo = this.#needs.replyTo(options.replyTo);
     const format = saysFormat(options)
       ? formatOf(options, this.#format)
       : this.#format;
@@ -168,7 +162,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
       (this.#window.line.busy && !this.#publisher.isSeen) ||
       replyTo === UNKNOWN ||
       isLazy(this.#codecs, format) ||
-      !this.#isReady(options)
+      !this.#needs.areMet(options)
     ) return this.#publishLater(payload, options, format, call);
     const message = this.#message(payload, options, format, replyTo);
     return this.#window.pass(message, call);
@@ -305,53 +299,11 @@ export class Producer<T = unknown> implements AsyncDisposable {
   ): Promise<Publishing> {
     await loadCodecs(this.#codecs, format);
     if (options.transaction === undefined) {
-      await declareFirst(this.#session, this.#entitiesOf(options), call);
+      await this.#needs.declare(options, call);
     }
-    const name = this.#replyTo(options.replyTo);
+    const name = this.#needs.replyTo(options.replyTo);
     const replyTo = name === UNKNOWN ? undefined : name;
     return this.#message(payload, options, format, replyTo);
-  }
-
-  /** Nothing is done for it beside the transaction, which may hold what that would wait for. */
-  #checkTransaction(options: PublishOptions): void {
-    checkTransaction(options.transaction, this.#session);
-    refuseBeside(options);
-    // It is looked for there: what was declared before a loss may not be again, yet.
-    const { declarations } = this.#session;
-    const missing = this.#entitiesOf(options).find((each) =>
-      !(declarations.knows(each) || declarations.needs(each)) ||
-      (each === options.replyTo && this.#replyTo(each) === UNKNOWN)
-    );
-    if (missing !== undefined) throw notDeclared(missing);
-  }
-
-  #entitiesOf({ exchange, declare, replyTo }: PublishOptions): Entity[] {
-    const entities: Entity[] = [...this.#declare, ...declare ?? []];
-    if (exchange instanceof Exchange) entities.push(exchange);
-    if (replyTo instanceof Queue) entities.push(replyTo);
-    return entities;
-  }
-
-  /** Whether nothing is to be declared for a message. */
-  #isReady({ exchange, declare, transaction }: PublishOptions): boolean {
-    return transaction !== undefined ||
-      (this.#isDeclared(this.#declare) &&
-        (declare === undefined || this.#isDeclared(declare)) &&
-        (!(exchange instanceof Exchange) ||
-          this.#session.declarations.has(exchange)));
-  }
-
-  #isDeclared(entities: readonly Entity[]): boolean {
-    const { declarations } = this.#session;
-    for (const each of entities) if (!declarations.has(each)) return false;
-    return true;
-  }
-
-  #replyTo(
-    replyTo: Queue | string | undefined,
-  ): string | undefined | typeof UNKNOWN {
-    if (!(replyTo instanceof Queue)) return replyTo;
-    return this.#session.declarations.nameOf(replyTo) ?? UNKNOWN;
   }
 
   #limits(options: PublishOptions): PublishCall {
@@ -412,6 +364,3 @@ export class Producer<T = unknown> implements AsyncDisposable {
 
 /** Of a publish that was given none: one object for all. */
 const NO_OPTIONS: PublishOptions = {};
-
-/** A queue whose name the broker has not chosen yet. */
-const UNKNOWN = Symbol("unknown");

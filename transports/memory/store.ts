@@ -7,7 +7,6 @@ import type {
   MessageStore,
   PutOptions,
   PutResult,
-  QuarantinedItem,
   QuarantineStore,
   QueueNotifier,
   ReleaseOptions,
@@ -22,13 +21,13 @@ import type {
   TopologyStore,
   TopologyView,
 } from "../store/store.ts";
-import { copyOf } from "../../model/copies.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
 import type { Rates } from "../rates.ts";
 import type { MemoryBroker } from "./broker.ts";
 import { listDelayed } from "./delayed.ts";
 import { MemoryInspection } from "./inspection.ts";
 import { Kept } from "./kept.ts";
+import { quarantineOf } from "./quarantine.ts";
 import { Held, MemoryReservation } from "./reservation.ts";
 import type { Item } from "./kept.ts";
 import type { MemoryQueue } from "./queue.ts";
@@ -91,11 +90,7 @@ export class MemoryStore implements Store, MessageStore {
       };
     },
   };
-  readonly quarantine: QuarantineStore = {
-    add: this.#setAside.bind(this),
-    list: this.#listAside.bind(this),
-    putBack: this.#putBack.bind(this),
-  };
+  readonly quarantine: QuarantineStore;
   readonly rates: Rates = {
     admit: (queue, key, rate) =>
       Promise.resolve(this.#broker.admit(JSON.stringify([queue, key]), rate)),
@@ -114,6 +109,7 @@ export class MemoryStore implements Store, MessageStore {
     this.#broker = broker;
     this.#clock = options.clock;
     this.inspection = new MemoryInspection(broker, options, this.#lifeline);
+    this.quarantine = quarantineOf(broker, (each) => this.#end(each));
     broker.held.add(this.#held);
     this.#lifeline.onEnd(() => broker.held.delete(this.#held));
   }
@@ -332,39 +328,6 @@ export class MemoryStore implements Store, MessageStore {
       };
     if (delay > 0 && !expired) this.#broker.restoreLater(from, back, delay);
     else this.#broker.restore(from, back, !expired);
-  }
-
-  #setAside(
-    reservations: readonly Reservation[],
-  ): Promise<readonly Reservation[]> {
-    const lost: Reservation[] = [];
-    for (const reservation of reservations) {
-      if (!this.#end(reservation)) lost.push(reservation);
-      else this.#broker.setAside(reservation.from, reservation.item);
-    }
-    return Promise.resolve(lost);
-  }
-
-  #listAside(
-    queue: string,
-    limit: number,
-  ): Promise<readonly QuarantinedItem[]> {
-    const aside = [...this.#broker.aside(queue)].slice(0, limit);
-    return Promise.resolve(
-      aside.map(([handle, { message }]) => ({
-        handle,
-        message: copyOf(message.publishing),
-      })),
-    );
-  }
-
-  #putBack(
-    queue: string,
-    handles: readonly string[] | undefined,
-  ): Promise<number> {
-    const wanted = handles ?? [...this.#broker.aside(queue).keys()];
-    const back = wanted.filter((each) => this.#broker.putBack(queue, each));
-    return Promise.resolve(back.length);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -1,15 +1,10 @@
 import type { Clock } from "../../async/clock.ts";
 import type { Limits } from "../../async/limits.ts";
-import {
-  PublishError,
-  SettlementError,
-  UnsupportedError,
-} from "../../model/errors.ts";
+import { SettlementError, UnsupportedError } from "../../model/errors.ts";
 import {
   type Delivery,
   type DeliveryTag,
   deliveryTag,
-  type Publishing,
 } from "../../model/message.ts";
 import type {
   Parked,
@@ -21,6 +16,7 @@ import type { DeadLetters } from "./dead_letters.ts";
 import { deliveryOf } from "./delivery_of.ts";
 import type { Parking } from "./parking.ts";
 import { isMalformed } from "./quarantine.ts";
+import { replace } from "./replacing.ts";
 import {
   isLeaseLost,
   leaseLost,
@@ -323,7 +319,7 @@ export class Deliveries implements SettlerHost<Held> {
     return this.#follow(
       held,
       requeue && !isMalformed(message)
-        ? this.#replace(held.reservation, message, options)
+        ? replace(this.#context, held.reservation, message, options)
         : this.#context.deadLetters.move(held.reservation, "rejected", options),
     );
   }
@@ -341,56 +337,6 @@ export class Deliveries implements SettlerHost<Held> {
     }
     this.settled(held);
     return result;
-  }
-
-  /** Puts another copy in the same queue in its place. */
-  async #replace(
-    reservation: Reservation,
-    message: Publishing,
-    options: RejectOptions,
-  ): Promise<void> {
-    const { store, ripener, deadLetters } = this.#context;
-    const { queue } = reservation;
-    const { signal, deadline, delay, headers } = options;
-    if (reservation.keepsPlace) {
-      const lost = await store.messages.release(
-        [reservation],
-        { signal, deadline, delay, headers },
-      );
-      if (lost.length > 0) throw leaseLost(reservation);
-      return;
-    }
-    const properties = headers === undefined
-      ? message.properties
-      : { ...message.properties, headers };
-    const result = await store.messages.put([{
-      queue,
-      message: {
-        ...message,
-        properties,
-        delay: delay ?? 0,
-        republished: true,
-      },
-      ttl: properties.expiration,
-    }], { signal, deadline, instead: reservation });
-    ripener.notePut([{ queue }], delay ?? 0);
-    switch (result.type) {
-      case "put":
-        return await deadLetters.moveAll(
-          result.displaced,
-          "maxlen",
-          { deadline },
-        );
-      case "lost":
-        throw leaseLost(reservation);
-      case "full":
-      case "duplicate": // neither can be: no mark and no version were given
-      case "stale":
-        throw new PublishError(
-          `Cannot requeue a message of queue "${queue}" with other headers or later: the queue is full, and refuses more`,
-          { code: "publish-refused", retryable: true },
-        );
-    }
   }
 }
 
