@@ -1,6 +1,7 @@
 import { asError } from "../../model/error_text.ts";
 import { NotFoundError } from "../../model/errors.ts";
 import { sleep } from "../connection/retry.ts";
+import { queueStatus } from "../connection/tables.ts";
 import type { Link } from "../connection/topology_channel.ts";
 import { Consumer } from "../consume/consumer.ts";
 import { Getter } from "../consume/getter.ts";
@@ -20,6 +21,9 @@ const FIRST_LOOK = 300;
 
 /** How often a process that holds nothing looks whether there is something to hold, ms. */
 const LOOK = 3000;
+
+/** How long a holder that is there has for questions that were found, before another answers, ms. */
+const HOLDERS_TURN = 1000;
 
 /** How long what was found lies in the queue again, for another holder, before it is consumed, ms. */
 const SETTLING = 500;
@@ -59,6 +63,8 @@ export class ScheduleTable {
   readonly queue: Queue;
   #asked: { readonly message: Message<unknown>; readonly asked: Asked }[] = [];
   #consumer: Consumer | undefined;
+  /** Whether the last look has left to a holder what it found. */
+  #hasLeft = false;
   #lastNews = 0;
   /** The connection that its own schedules were put by. */
   #link: Link | undefined;
@@ -132,7 +138,9 @@ export class ScheduleTable {
       try {
         await this.#sleep(wait * (0.75 + session.random() / 2));
         wait = LOOK;
-        if (await this.#look()) {
+        const found = await this.#look();
+        if (found === "for its holder") wait = HOLDERS_TURN;
+        else if (found === "something") {
           await this.#sleep(SETTLING);
           await this.#consume();
         }
@@ -166,7 +174,7 @@ export class ScheduleTable {
   }
 
   /** Takes all that lies in the queue, writes it anew, and answers; says whether there was something. */
-  async #look(): Promise<boolean> {
+  async #look(): Promise<"nothing" | "something" | "for its holder"> {
     const { session } = this.#host;
     const call = { ...session.call(), signal: this.#stopping.signal };
     await declareFirst(session, [this.queue], { ...call, retry: true });
@@ -183,11 +191,29 @@ export class ScheduleTable {
       found = true;
       this.#take(message);
     }
-    if (!found) return false;
+    this.#hasLeft = found && await this.#isForHolder();
+    if (!found) return "nothing";
+    if (this.#hasLeft) {
+      await this.#giveBack();
+      return "for its holder";
+    }
     const held = [...this.#tokens.held.values()];
     await Promise.all(held.map((each) => this.#tokens.write(each)));
     await this.#answerAll();
-    return true;
+    return "something";
+  }
+
+  /** Questions alone, of what another holds: only where that does not answer is it to be done without. */
+  async #isForHolder(): Promise<boolean> {
+    if (this.held > 0 || this.#asked.length === 0 || this.#hasLeft) {
+      return false;
+    }
+    const { consumerCount = 0 } = await queueStatus(
+      this.#host.session,
+      this.queue,
+      { signal: this.#stopping.signal },
+    );
+    return consumerCount > 0;
   }
 
   /** Consumes until there is nothing to hold, or somebody else is to hold it. */
