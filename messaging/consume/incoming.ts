@@ -89,13 +89,16 @@ export class Incoming<T> {
       // For some transports read the properties only if somebody looks.
       if (!this.#isLoaded() || this.#reading.codecs.hasLazyCompressions) {
         const loading = prepareToRead(this.#reading, received.delivery);
-        if (loading !== undefined) await loading;
+        if (loading !== undefined) await this.#whileOpen(loading);
       }
       const message = this.#messageOf(received);
       const failure = via !== undefined && this.isSeen
-        ? await this.#receive(message, via, began)
+        ? await this.#whileOpen(this.#receive(message, via, began))
         : undefined;
-      if (checks && failure === undefined) await message.read();
+      if (checks && failure === undefined) {
+        const reading = message.read();
+        if (reading !== undefined) await this.#whileOpen(reading);
+      }
       const isPaused = received.source.lane.cancelled;
       if (this.#mailbox.ended || isPaused) {
         // Cancelled while it was on its way here: it is for others.
@@ -109,6 +112,16 @@ export class Incoming<T> {
       await this.#host.refuse(message, error);
       this.#host.want(1);
     }
+  }
+
+  /** Waits for a middleware or a schema, and no longer than until the end: it may never answer. */
+  #whileOpen<R>(work: Promise<R>): Promise<R | undefined> {
+    return new Promise((resolve, reject) => {
+      const end = () => resolve(undefined);
+      const forget = this.#mailbox.onEnd(end);
+      if (this.#mailbox.ended) end();
+      work.then(resolve, reject).finally(forget);
+    });
   }
 
   /** Whether a middleware sees its messages. */

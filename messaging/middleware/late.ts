@@ -14,6 +14,19 @@ export function notHandedOver(what: string): TimeoutError {
 }
 
 /**
+ * Makes the error of a payload whose schema does not answer.
+ *
+ * @param what The message, in words.
+ * @returns The error.
+ */
+export function notChecked(what: string): TimeoutError {
+  return new TimeoutError(
+    `Cannot read ${what} in time: its schema has not answered`,
+    { outcome: "unknown" },
+  );
+}
+
+/**
  * Makes the error of a settlement that a middleware keeps.
  *
  * @param action The settlement: follows `Cannot `.

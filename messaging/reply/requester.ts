@@ -18,7 +18,7 @@ import type { Entity } from "../entities/entities.ts";
 import { Exchange } from "../entities/exchange.ts";
 import { checkEntities } from "../entities/entities.ts";
 import { checkSchema, validator } from "../entities/schema.ts";
-import { notHandedOver } from "../middleware/late.ts";
+import { notChecked, notHandedOver } from "../middleware/late.ts";
 import type { Call } from "../operation_options.ts";
 import { declareFirst } from "../publish/declare_first.ts";
 import { NO_PLACE, type OrderedPlace } from "../publish/publish_call.ts";
@@ -141,7 +141,10 @@ export class Requester {
       slab: this.#slab,
     };
     await prepareToRead(reading, reply);
-    return await readPayload<A>(reading, reply, reply);
+    const answer = readPayload<A>(reading, reply, reply);
+    if (!(answer instanceof Promise)) return answer;
+    const late = () => notChecked("an answer");
+    return await this.#session.limits.wait(answer, call, late);
   }
 
   /** Ends it: pending requests reject. */
