@@ -11,9 +11,11 @@ import { createOutbox } from "@dashi/mq/outbox";
 import { createSqlInbox } from "@dashi/mq/inbox_sql";
 import { inTransaction } from "@dashi/mq/sqlite";
 
-const Database = globalThis.Bun
-  ? (await import("bun:sqlite")).Database
-  : (await import("node:sqlite")).DatabaseSync;
+// Bun looks for what a literal names, be it imported or not, and 1.2.0 has no node:sqlite.
+const [module, name] = globalThis.Bun
+  ? ["bun:sqlite", "Database"]
+  : ["node:sqlite", "DatabaseSync"];
+const { [name]: Database } = await import(module);
 const file = process.argv[2];
 rmSync(file, { force: true });
 const connection = createConnection("sqlite:" + file);
