@@ -6,8 +6,8 @@ export interface CallOptions {
   readonly deadline?: number | undefined;
   /**
    * Whether the limits were set, or looked at, just before the call, so that none is over
-   * yet. A look at the clock is a system call in many containers, and costs as much as the
-   * rest of a message: who publishes or settles need not take another.
+   * yet: who publishes or settles need not look at the clock again, which costs a tenth of
+   * what the rest of a message does.
    */
   readonly fresh?: boolean | undefined;
 }

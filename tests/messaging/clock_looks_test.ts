@@ -1,6 +1,6 @@
 /**
- * How often the clock is looked at for a message: a look is a system call in many
- * containers, and costs as much as a tenth of a message.
+ * How often the clock is looked at for a message: on memory a look costs a tenth of what the
+ * message does.
  */
 
 import { assert } from "@std/assert";
