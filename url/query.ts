@@ -57,6 +57,14 @@ const TLS_FILES: ReadonlyMap<string, TlsFile["option"]> = new Map([
   ["ssl_keyfile", "key"],
 ]);
 
+/** PostgreSQL's own name of `ssl`, which its hosts write into the URLs that they give. */
+const SSL_MODES: ReadonlyMap<string, boolean> = new Map([
+  ["disable", false],
+  ["require", true],
+  ["verify-ca", true],
+  ["verify-full", true],
+]);
+
 /** Parts of a URL that have a place of their own: in the query they would be said twice. */
 const PARTS: ReadonlySet<string> = new Set([
   "transport",
@@ -117,8 +125,10 @@ export function readSharedQuery(
     refuseMisplaced(name);
     const read = READERS.get(name);
     const readTls = TLS_READERS.get(name);
-    if (name === "ssl") ssl = readBoolean(name, value);
-    else if (read !== undefined) shared = { ...shared, ...read(name, value) };
+    if (name === "ssl") ssl = agreed(ssl, readBoolean(name, value));
+    else if (name === "sslmode" && isOfPostgres(url)) {
+      ssl = agreed(ssl, readSslMode(value));
+    } else if (read !== undefined) shared = { ...shared, ...read(name, value) };
     else if (readTls !== undefined) tls = { ...tls, ...readTls(name, value) };
     else query.push([name, value]);
   }
@@ -134,6 +144,24 @@ export function readSharedQuery(
     shared: given === undefined ? shared : { ...shared, ssl: given },
     rest: { ...url, query: Object.fromEntries(query) },
   };
+}
+
+function isOfPostgres({ scheme }: BrokerUrl): boolean {
+  return scheme === "postgres" || scheme === "postgresql";
+}
+
+/** Where TLS is spoken the server is verified: what goes on without is not taken for it. */
+function readSslMode(value: string): boolean {
+  const mode = SSL_MODES.get(value);
+  if (mode !== undefined) return mode;
+  throw bad("sslmode", value, "disable, require, verify-ca or verify-full");
+}
+
+function agreed(one: boolean | undefined, other: boolean): boolean {
+  if (one === undefined || one === other) return other;
+  throw new OptionError(
+    'Cannot tell whether to speak TLS: "ssl" and "sslmode" of the URL contradict each other; take one of them away',
+  );
 }
 
 function refuseMisplaced(name: string): void {

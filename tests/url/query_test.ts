@@ -53,6 +53,29 @@ for (const [query, ...words] of BAD) {
   });
 }
 
+Deno.test("readSharedQuery() reads sslmode of PostgreSQL's URLs, and of no others", () => {
+  const read = (url: string) => readSharedQuery(parseUrl(url));
+  for (const mode of ["require", "verify-ca", "verify-full"]) {
+    const { shared, rest } = read(`postgresql://h/db?sslmode=${mode}`);
+    assertEquals([shared, rest.query], [{ ssl: true }, {}]);
+  }
+  const both = read("postgres://h/db?sslmode=disable&ssl=0");
+  assertEquals(both.shared, { ssl: false });
+  const refused = (query: string, ...words: string[]) => {
+    const url = `postgres://h/db?${query}`;
+    const { message } = assertThrows(() => read(url), OptionError);
+    for (const word of words) assert(message.includes(word), message);
+  };
+  // What goes on in clear text where the server has no TLS is not guessed.
+  refused("sslmode=prefer", "prefer", "verify-full");
+  refused("sslmode=", "sslmode", "no value");
+  refused("sslmode=require&ssl=0", "contradict");
+  refused("ssl=1&sslmode=disable", "contradict");
+  refused("sslmode=disable&ssl_check_hostname=1", "ssl");
+  const other = read("amqp://h/v?sslmode=require");
+  assertEquals(other.rest.query, { sslmode: "require" });
+});
+
 Deno.test("readSharedQuery() leaves the rest for the transport", () => {
   const { rest } = readSharedQuery(parseUrl("amqp://h/?ssl=1&frame_max=1"));
   assertEquals(rest.query, { frame_max: "1" });
