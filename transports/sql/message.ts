@@ -93,12 +93,16 @@ function property(name: string, value: string | number | undefined): string {
   return value === undefined ? "" : `,"${name}":${JSON.stringify(value)}`;
 }
 
+/** Reads the body of a row: SQLite keeps a text where somebody else has put one. */
+export function bytesOf(body: Row[string] | undefined): Uint8Array {
+  if (body instanceof Uint8Array) return body;
+  const text = body === null || body === undefined ? "" : String(body);
+  return new TextEncoder().encode(text);
+}
+
 /** Reads the message of a row. */
 export function messageOf({ head, body }: Row): Publishing | Malformed {
-  // SQLite keeps a text where somebody else has put one.
-  const bytes = body instanceof Uint8Array ? body : new TextEncoder().encode(
-    body === null || body === undefined ? "" : String(body),
-  );
+  const bytes = bytesOf(body);
   if (head === null) {
     const error = new DecodeError(
       "Cannot read a message: it is larger than the option maxResponseSize allows",

@@ -1,4 +1,5 @@
 import type { CallOptions } from "../../model/call_options.ts";
+import { DecodeError } from "../../model/errors.ts";
 import type {
   NumberedOutboxRow,
   OutboxRelay,
@@ -6,6 +7,7 @@ import type {
   OutboxRows,
   OutboxStatus,
 } from "../outbox.ts";
+import { bytesOf } from "./message.ts";
 import type { Row, Sql, Tx } from "./port.ts";
 import { type DoOptions, each, type Verb } from "./works.ts";
 
@@ -96,13 +98,20 @@ async function goOn(
   const last = await lastOf(tx, outbox, limit);
   if (last === undefined) return [];
   const rows = await tx.rows(
-    `SELECT id, message_id, head, body FROM dashi.outbox
-      WHERE outbox = ? AND id <= ? ORDER BY id LIMIT ?`,
+    `SELECT m.id, m.message_id, m.head, m.body FROM dashi.outbox m
+      WHERE m.outbox = ? AND m.id <= ? ORDER BY m.id LIMIT ?`,
     outbox,
     last,
     limit,
   );
-  return rows.map(rowOf);
+  const at = rows.findIndex(({ head }) => head === null);
+  if (at < 0) return rows.map(rowOf);
+  // Those before it are published first, and that is committed.
+  if (at > 0 || published.length > 0) return rows.slice(0, at).map(rowOf);
+  const [large = {}] = rows;
+  throw new DecodeError(
+    `Cannot read row ${large.id} of outbox "${outbox}", message id "${large.message_id}": it is larger than the option maxResponseSize allows; give the relay's connection a larger one`,
+  );
 }
 
 /** Says how far to read at once: one row at least. */
@@ -177,6 +186,6 @@ function rowOf({ id, message_id, head, body }: Row): NumberedOutboxRow {
     id: Number(id),
     messageId: String(message_id),
     head: String(head),
-    body: body instanceof Uint8Array ? body : new Uint8Array(),
+    body: bytesOf(body),
   };
 }

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
+import { createOutbox, type OutboxEvent } from "@dashi/mq/outbox";
 import { nativeClient } from "@dashi/mq/postgres";
 import { rejectsWith, unique, until } from "../../conformance/support.ts";
 import { test, withClient, withSchema } from "../../support/postgres_client.ts";
@@ -204,4 +205,56 @@ test("a message that is larger than maxResponseSize cuts no connection, and wait
         await message?.ack();
       }
     }
+  }));
+
+test("a row of an outbox that is larger than maxResponseSize cuts no connection, and is published by who may read it", (url) =>
+  withSchema(url, async (own) => {
+    const most = 2 ** 20;
+    const queue = new Queue<string>(unique("large"));
+    const large = "x".repeat(most / 2);
+    const writer = createConnection(own);
+    await withClient(url, async (client) => {
+      await writer.connect();
+      await client.query("BEGIN");
+      const outbox = createOutbox(writer);
+      for (const payload of ["before", large]) {
+        await outbox.publish(payload, { queue, transaction: client });
+      }
+      await client.query("COMMIT");
+    });
+    await writer.close();
+    await using broker = createConnection(`memory://${unique("outbox")}`);
+    const consumer = broker.consumer(queue);
+    const relay = async (
+      maxResponseSize: number,
+      until: (event: OutboxEvent) => boolean,
+    ) => {
+      await using database = createConnection(own, { maxResponseSize });
+      const native = await database.native(nativeClient);
+      const end = new AbortController();
+      await createOutbox(database).relay(broker, {
+        declare: [queue],
+        signal: end.signal,
+        onEvent: (event) => until(event) && end.abort(),
+      });
+      assert(await database.native(nativeClient) === native);
+    };
+    const failures: string[] = [];
+    await relay(most, (event) => {
+      if (event.type === "failed") failures.push(event.error.message);
+      return failures.length === 2;
+    });
+    for (const message of failures) {
+      assert(message.includes("maxResponseSize"), message);
+    }
+    let published = 0;
+    await relay(4 * most, (event) => {
+      if (event.type === "published") published += event.messageIds.length;
+      return published === 1;
+    });
+    const payloads: string[] = [];
+    await consumer.run(async ({ payload }) => {
+      if (payloads.push(payload) === 2) await consumer.cancel();
+    });
+    assertEquals(payloads, ["before", large]);
   }));
