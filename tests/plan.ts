@@ -1,4 +1,4 @@
-/** In which order the runner takes the files of tests. */
+/** Which files of tests the runner takes together. */
 
 /** Files that need no broker: they are run while brokers are installed and started. `tests/plan_test.ts` checks it. */
 export const ALONE: readonly string[] = [
@@ -126,51 +126,24 @@ export const ALONE: readonly string[] = [
   ].map((path) => `tests/${path}`),
 ];
 
-/** The slowest files, which begin first: short ones are left for the end, and no core waits for one long file. */
+/**
+ * The suites that wait longest, which begin first: no core waits for one of them at the end.
+ * `deno test` takes what it is given in an order of its own, so that they are run by themselves.
+ */
 export const LONGEST: readonly string[] = [
-  "transports/couchdb/couchdb_test.ts",
-  "transports/mongodb/mongodb_test.ts",
-  "transports/postgres/postgres_test.ts",
-  "transports/amqp/amqp_test.ts",
-  "transports/sqs/sqs_test.ts",
-  "transports/redis/redis_test.ts",
-  "transports/amqp_client/amqp_client_test.ts",
-  "transports/sqlite/sqlite_test.ts",
-  "transports/beanstalk/beanstalk_test.ts",
-  "transports/nats/nats_test.ts",
-  "transports/redis/cluster_test.ts",
-  "chaos/chaos_test.ts",
-  "faults/killer_test.ts",
-  "faults/memory_test.ts",
-  "faults/recovery_test.ts",
-  "faults/failover_test.ts",
-  "transports/redis/faults_test.ts",
-  "transports/redis/idle_test.ts",
-  "transports/couchdb/broker_test.ts",
-  "transports/redis/owners_test.ts",
-  "transports/mongodb/claims_test.ts",
-  "transports/redis/kills_test.ts",
-  "transports/amqp/delay_test.ts",
-  "transports/amqp/settings_test.ts",
-  "interop/celery_test.ts",
-  "secrets_test.ts",
-  "transports/mongodb/tables_test.ts",
-  "transports/redis/queues_test.ts",
-  "transports/redis/sentinel_test.ts",
-  "fuzz/fuzz_test.ts",
-  "faults/process_test.ts",
-  "transports/couchdb/tls_test.ts",
-  "interop/sqs_test.ts",
-  "transports/amqp/faults_test.ts",
-].map((path) => `tests/${path}`);
+  "couchdb/couchdb",
+  "mongodb/mongodb",
+  "postgres/postgres",
+  "amqp/amqp",
+  "sqs/sqs",
+].map((name) => `tests/transports/${name}_test.ts`);
 
 /**
  * All the others, in order. They are named one by one: `deno test` looks for what it is to
  * leave out only where it is given folders alone.
  */
 export function rest(root: URL): string[] {
-  const known = new Set([...ALONE, ...LONGEST]);
-  return [...LONGEST, ...testsIn("tests", root, known)];
+  return [...testsIn("tests", root, new Set([...ALONE, ...LONGEST]))];
 }
 
 /** The files of tests in a folder that are not known, nor in a folder that is. */

@@ -44,7 +44,8 @@ Deno.test("tests that run before there are brokers ask for none", () => {
 Deno.test("every file of tests is run, once", () => {
   const alone = ALONE.flatMap((path) => [...testsIn(new URL(path, ROOT))]);
   const files = rest(ROOT).map((path) => new URL(path, ROOT));
-  const all = [...alone, ...files].map(({ href }) => href)
+  const first = LONGEST.map((path) => new URL(path, ROOT));
+  const all = [...alone, ...first, ...files].map(({ href }) => href)
     .filter((href) => href.endsWith("_test.ts"));
   assertEquals(
     all.sort(),

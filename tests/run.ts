@@ -15,7 +15,7 @@ import {
   slowestFiles,
   type TestResult,
 } from "./results.ts";
-import { ALONE, rest } from "./plan.ts";
+import { ALONE, LONGEST, rest } from "./plan.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 
@@ -47,14 +47,14 @@ async function main(files: readonly string[]): Promise<number> {
       const run = await runTests(files, { jobs: 3 * CORES, env });
       return tell([run], [brokers]);
     }
-    // Most of a test is waiting for a broker. deno test takes a folder after the other, and
-    // so would come to those that wait longest at the end.
+    // Most of a test is waiting for a broker: more is under way than there are cores.
     const others = rest(new URL("..", import.meta.url));
     const ofBrokers = others.filter(isOfBroker);
     const ofAll = others.filter((file) => !isOfBroker(file));
     const runs = await Promise.all([
       alone,
-      runTests(ofBrokers, { jobs: 2 * CORES + 1, env }),
+      runTests(LONGEST, { jobs: LONGEST.length, env }),
+      runTests(ofBrokers, { jobs: CORES + 1, env, quiet: true }),
       runTests(ofAll, { jobs: CORES, env, quiet: true }),
     ]);
     return tell(runs, [brokers]);
