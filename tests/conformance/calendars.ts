@@ -55,7 +55,7 @@ export const CALENDARS: readonly ConformanceCase[] = [
       await held?.ack();
       await other.close();
     },
-    { needs: ["message-ttl"] },
+    { needs: ["message-ttl"], timed: true },
   ),
   onStage(
     "a calendar that steps deletes no queue that others may still use",
@@ -74,6 +74,6 @@ export const CALENDARS: readonly ConformanceCase[] = [
       assert.equal((await connection.queueStatus(name)).messageCount, 1);
       await other.close();
     },
-    { needs: ["queue-ttl"] },
+    { needs: ["queue-ttl"], timed: true },
   ),
 ];

@@ -23,6 +23,8 @@ export interface ConformanceCase {
   readonly ordered: boolean;
   /** Whether there must be a largest body. */
   readonly limited: boolean;
+  /** Whether the broker must tell the time by a clock of its own. */
+  readonly timed: boolean;
   /** Whether the transport must be made of a store, whose verbs the case lets fail. */
   readonly wraps: boolean;
   /** Runs it; rejects if the promise is not kept. */
@@ -47,6 +49,8 @@ export interface CaseOptions {
   readonly ordered?: boolean;
   /** Whether there must be a largest body. */
   readonly limited?: boolean;
+  /** Whether the broker must tell the time by a clock of its own. */
+  readonly timed?: boolean;
   /** Whether the transport must be made of a store. */
   readonly wraps?: boolean;
 }
@@ -90,6 +94,7 @@ export function onHarness(
   const { needs = [], lacks = [], restarts = false, kills = false } = options;
   const { slow = false, transacts = false } = options;
   const { ordered = false, limited = false, wraps = false } = options;
+  const { timed = false } = options;
   return {
     name,
     needs,
@@ -100,6 +105,7 @@ export function onHarness(
     slow,
     ordered,
     limited,
+    timed,
     wraps,
     // With what is removed and closed after it: nothing here waits for ever.
     run: (harness) =>

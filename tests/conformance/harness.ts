@@ -14,6 +14,12 @@ export interface Harness extends AsyncDisposable {
   /** Why messages may come in another order than they were published, and what is put back in any place; leaves out the cases about that. */
   readonly unordered?: string | undefined;
   /**
+   * Whether the broker tells the time by a clock of its own, which the calendar of no client
+   * moves; turns on the cases about that. What lies in files or in the process goes by
+   * `clock.wall()`, and leaves it out.
+   */
+  readonly hasOwnClock?: boolean | undefined;
+  /**
    * Does something in a transaction of the broker's database, by a client of its own, and
    * commits; if `work` throws, it rolls back and throws that. Turns on the cases about
    * `publish` with a transaction.

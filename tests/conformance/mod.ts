@@ -217,6 +217,9 @@ export function whyNot(
   if (test.limited && harness.largestBody === undefined) {
     return "this harness knows no largest body";
   }
+  if (test.timed && harness.hasOwnClock !== true) {
+    return "this harness knows of no clock of the broker's own";
+  }
   if (test.wraps && !isStoreTransport(harness.transport)) {
     return "this transport is not made of a store";
   }

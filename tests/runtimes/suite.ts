@@ -180,6 +180,7 @@ async function runSuite(
     ownUrl: own && at(own.url),
     largestBody: row.largestBody,
     unordered: row.unordered,
+    hasOwnClock: row.broker !== undefined,
     shortLease: row.shortLease,
     atOnce: AT_ONCE,
     isQuick,

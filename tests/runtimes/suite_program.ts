@@ -32,6 +32,7 @@ export interface Subject {
   readonly largestBody?: number | undefined;
   /** As in the harness. */
   readonly unordered?: string | undefined;
+  readonly hasOwnClock?: boolean | undefined;
   /** Options by which what a killed process held comes back within seconds. */
   readonly shortLease?: Readonly<Record<string, unknown>> | undefined;
   /** How many cases are under way. */
@@ -171,6 +172,7 @@ async function harnessOf(subject: Subject): Promise<Harness> {
     url: subject.url,
     largestBody: subject.largestBody,
     unordered: subject.unordered,
+    hasOwnClock: subject.hasOwnClock,
     restart: subject.ownUrl === undefined ? undefined : restart,
     startKilled: (errand) => startKilled(errand),
     [Symbol.asyncDispose]: () => Promise.resolve(),

@@ -55,6 +55,8 @@ export interface Subject {
   readonly largestBody?: number | undefined;
   /** As in the harness. */
   readonly unordered?: string | undefined;
+  /** As in the harness. */
+  readonly hasOwnClock?: boolean | undefined;
   /** Cases that do not hold yet, by name, and why: a debt, not a capability. */
   readonly open?: Readonly<Record<string, string>> | undefined;
   /** The cases of other names are left to `deno task faults`: they do not depend on what the subject differs in. */
@@ -85,6 +87,7 @@ export async function registerConformance(
     url: url ?? "",
     largestBody: subject.largestBody,
     unordered: subject.unordered,
+    hasOwnClock: subject.hasOwnClock,
     transact: subject.transact,
     transportOptions: subject.transportOptions,
     restart: startOwn === undefined ? undefined : () => Promise.resolve(),

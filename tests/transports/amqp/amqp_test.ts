@@ -14,6 +14,7 @@ async function startOwn() {
 
 await registerConformance("amqp", {
   transport: createTransport(),
+  hasOwnClock: true,
   url: Deno.env.get("DASHI_TEST_AMQP_URL"),
   reason: Deno.env.get("DASHI_TEST_AMQP_REASON") ??
     "run it by deno task test, which provides RabbitMQ",

@@ -5,6 +5,7 @@ import { registerConformance } from "../../support/register.ts";
 
 await registerConformance("amqp_client", {
   transport: createTransport(),
+  hasOwnClock: true,
   url: Deno.env.get("DASHI_TEST_AMQP_URL"),
   reason: Deno.env.get("DASHI_TEST_AMQP_REASON") ??
     "run it by deno task test, which provides RabbitMQ",

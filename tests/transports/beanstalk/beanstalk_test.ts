@@ -5,6 +5,7 @@ import { registerConformance } from "../../support/register.ts";
 
 await registerConformance("beanstalk", {
   transport: createTransport(),
+  hasOwnClock: true,
   url: Deno.env.get("DASHI_TEST_BEANSTALK_URL"),
   reason: Deno.env.get("DASHI_TEST_BEANSTALK_REASON") ??
     "run it by deno task test, which provides beanstalkd",

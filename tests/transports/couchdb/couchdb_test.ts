@@ -5,6 +5,7 @@ import { registerConformance, SLOW } from "../../support/register.ts";
 
 await registerConformance("couchdb", {
   transport: createTransport(),
+  hasOwnClock: true,
   slow: SLOW,
   url: Deno.env.get("DASHI_TEST_COUCHDB_URL"),
   shortLease: { visibilityTimeout: 2000 },

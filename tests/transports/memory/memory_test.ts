@@ -4,5 +4,6 @@ import { registerConformance } from "../../support/register.ts";
 
 await registerConformance("memory", {
   transport: createTransport(),
+  hasOwnClock: true,
   url: "memory://conformance",
 });

@@ -9,6 +9,7 @@ import {
 
 const subject = {
   transport: createTransport(),
+  hasOwnClock: true,
   slow: SLOW,
   url: Deno.env.get("DASHI_TEST_MONGODB_URL"),
   shortLease: { visibilityTimeout: 2000 },

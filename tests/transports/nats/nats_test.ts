@@ -5,6 +5,7 @@ import { registerConformance, SLOW } from "../../support/register.ts";
 
 await registerConformance("nats", {
   transport: createTransport(),
+  hasOwnClock: true,
   slow: SLOW,
   url: Deno.env.get("DASHI_TEST_NATS_URL"),
   shortLease: { ackWait: 2000 },

@@ -8,6 +8,7 @@ const url = Deno.env.get("DASHI_TEST_POSTGRES_URL");
 
 await registerConformance("postgres", {
   transport: createTransport(),
+  hasOwnClock: true,
   slow: SLOW,
   url,
   shortLease: { visibilityTimeout: 2000 },

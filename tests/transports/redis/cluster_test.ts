@@ -12,6 +12,7 @@ const SCRIPTS =
 
 const subject = {
   transport: createTransport(),
+  hasOwnClock: true,
   url: Deno.env.get("DASHI_TEST_REDIS_CLUSTER_URL"),
   shortLease: { visibilityTimeout: 2000 },
   reason: Deno.env.get("DASHI_TEST_REDIS_CLUSTER_REASON") ??

@@ -5,6 +5,7 @@ import { EXCHANGING, registerConformance } from "../../support/register.ts";
 
 const subject = {
   transport: createTransport(),
+  hasOwnClock: true,
   url: Deno.env.get("DASHI_TEST_REDIS_URL"),
   shortLease: { visibilityTimeout: 2000 },
   reason: Deno.env.get("DASHI_TEST_REDIS_REASON") ??

@@ -6,6 +6,7 @@ const given = Deno.env.get("DASHI_TEST_SQS_URL");
 
 await registerConformance("sqs", {
   transport: createTransport(),
+  hasOwnClock: true,
   // Short waits, for fauxqs does not notice that nobody waits for its answer any more.
   slow: SLOW,
   url: given &&
