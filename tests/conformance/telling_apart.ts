@@ -154,7 +154,7 @@ export const TELLING_APART: readonly ConformanceCase[] = [
       const queue = await broker.queue({
         arguments: {
           "x-dead-letter-exchange": exchange,
-          "x-message-ttl": 1500,
+          "x-message-ttl": 3000,
         },
       });
       const back = await broker.queue({

@@ -150,10 +150,10 @@ export async function dial(
   };
   native.on("error", lose);
   native.on("end", () => lose(new Error("the server closed the connection")));
-  limitAnswers(native, tls !== undefined, maxResponseSize);
+  const reader = new RowReader();
+  watchAnswers(native, tls !== undefined, maxResponseSize, reader);
   const giveUp = () => cut(native);
   signal.addEventListener("abort", giveUp, { once: true });
-  const reader = new RowReader();
   let id = 0;
   let isPooled = false;
   try {
@@ -161,7 +161,6 @@ export async function dial(
     id = Number((native as { processID?: number | null }).processID ?? 0);
     const { rows: [session] } = await native.query(prepareSession(id));
     isPooled = session?.id !== id;
-    reader.attach(insideOf(native).stream);
   } catch (error) {
     isOver = true;
     throw error;
@@ -249,12 +248,18 @@ function prepareSession(id: number): string {
   return `SELECT pg_backend_pid() AS id${settings.join("")}`;
 }
 
-/** Cuts the socket of a server that says too much at once. */
-function limitAnswers(native: Client, isTls: boolean, most: number): void {
+/** Cuts the socket of a server that says too much at once, or what the client cannot read: it throws where nobody catches. */
+function watchAnswers(
+  native: Client,
+  isTls: boolean,
+  most: number,
+  reader: RowReader,
+): void {
   const connection = insideOf(native);
   const limit = new AnswerLimit(most);
   connection.once(isTls ? "sslconnect" : "connect", () => {
     const { stream } = connection;
+    reader.attach(stream);
     stream.on("data", (bytes) => {
       try {
         limit.count(bytes);

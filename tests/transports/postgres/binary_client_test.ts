@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { EventEmitter } from "node:events";
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { ConnectionError, createConnection } from "@dashi/mq";
 import { RowReader } from "../../../transports/postgres/binary_client.ts";
 import type { Value } from "../../../transports/sql/port.ts";
 
@@ -98,3 +99,31 @@ Deno.test("an answer that is none ends the connection, and not the process", () 
 function plain(value: Value): Value {
   return value instanceof Uint8Array ? new Uint8Array(value) : value;
 }
+
+Deno.test("words of a server that the client cannot read while it connects reject, and end no process", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  // "R": logged in; "Z": ready; "T": a description of nine columns, of which there is none.
+  const [ready, garbled] = [
+    [82, 0, 0, 0, 8, 0, 0, 0, 0, 90, 0, 0, 0, 5, 73],
+    [84, 0, 0, 0, 6, 0, 9],
+  ];
+  const serving = (async () => {
+    using socket = await listener.accept();
+    const buffer = new Uint8Array(4096);
+    for (const words of [ready, garbled]) {
+      await socket.read(buffer);
+      await socket.write(new Uint8Array(words));
+    }
+    while (await socket.read(buffer) !== null);
+  })().catch(() => {});
+  await using connection = createConnection(
+    `postgres://u:p@127.0.0.1:${listener.addr.port}/db`,
+    { reconnect: false, connectTimeout: 5000 },
+  );
+  const error = await assertRejects(
+    () => connection.connect(),
+    ConnectionError,
+  );
+  assert(error.message.includes("no answer"), error.message);
+  await serving;
+});
