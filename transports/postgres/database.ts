@@ -293,10 +293,6 @@ export class PostgresDatabase implements Sql {
     this.#place = String(row?.place);
   }
 
-  #pause(delay: number): Promise<void> {
-    return new Promise((resolve) => this.#settings.clock.timer(resolve, delay));
-  }
-
   #refuseClosed(): void {
     if (this.#closing !== undefined) throw connectionClosed("use the database");
   }

@@ -69,6 +69,17 @@ export async function removeStrays(tx: Tx, now: number): Promise<void> {
 export async function removeOne(
   tx: Tx,
   state: number,
+  place: Place,
+): Promise<boolean> {
+  if (!await removePlace(tx, state, place)) return false;
+  await tx.run("DELETE FROM dashi.messages WHERE id = ?", place.id);
+  return true;
+}
+
+/** Removes the place of a message, and leaves the message; says whether it was there. */
+export async function removePlace(
+  tx: Tx,
+  state: number,
   { queue, rank, id }: Place,
 ): Promise<boolean> {
   const removed = await tx.run(
@@ -79,9 +90,7 @@ export async function removeOne(
     rank,
     id,
   );
-  if (removed === 0) return false;
-  await tx.run("DELETE FROM dashi.messages WHERE id = ?", id);
-  return true;
+  return removed > 0;
 }
 
 /** Removes the ready messages of a queue; returns how many. */

@@ -1,4 +1,6 @@
+import { removePlace } from "./contents.ts";
 import { laneOf, setFree } from "./lanes.ts";
+import { placeOf } from "./message.ts";
 import type { Row, Tx, Value } from "./port.ts";
 import { DELAYED, READY } from "./schema.ts";
 import { noteSize } from "./sizes.ts";
@@ -62,16 +64,8 @@ export async function putLast(
   row: Row,
   ordered: boolean,
 ): Promise<boolean> {
-  const { state = 0, queue = 0, key, id = 0, rank = 0 } = row;
-  const wasThere = await tx.run(
-    `DELETE FROM dashi.places
-      WHERE state = ? AND queue = ? AND rank = ? AND id = ?`,
-    state,
-    queue,
-    rank,
-    id,
-  );
-  if (wasThere === 0) return false;
+  const { state = 0, queue = 0, key, id = 0 } = row;
+  if (!await removePlace(tx, Number(state), placeOf(row))) return false;
   const home = ordered
     ? await laneOf(tx, Number(queue), textOf(key))
     : Number(row.home);

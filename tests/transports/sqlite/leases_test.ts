@@ -2,22 +2,12 @@ import { assertEquals } from "@std/assert";
 import { SYSTEM_CLOCK } from "../../../async/clock.ts";
 import { SqlStore } from "../../../transports/sql/store.ts";
 import { Works } from "../../../transports/sql/works.ts";
-import { loadSqlite } from "../../../transports/sqlite/client.ts";
-import { SqliteDatabase } from "../../../transports/sqlite/database.ts";
+import { openMemory } from "../../support/sqlite_memory.ts";
 
 Deno.test("a message that is taken long after its connection was made stays with it for its time", async () => {
   let elapsed = 0;
   const clock = { ...SYSTEM_CLOCK, wall: () => 1e12 + elapsed };
-  const open = await loadSqlite();
-  await using database = new SqliteDatabase(open(":memory:"), {
-    broker: "sqlite::memory:",
-    clock,
-    path: undefined,
-    synchronous: "full",
-    poll: 10,
-    patience: 1000,
-  });
-  await database.open();
+  await using database = await openMemory(clock);
   const works = new Works(database, clock);
   const connect = async (owner: string) => {
     const options = { clock, owner, operationTimeout: 9000, lease: 1000 };

@@ -4,7 +4,7 @@ import { ConnectionError } from "../../../model/errors.ts";
 import { connectionClosed } from "../../connection_errors.ts";
 import type { CloseReason } from "../../transport.ts";
 import type { Arrivals } from "../socket/arrivals.ts";
-import type { Caller, RedisClient, RunOptions, Script } from "../client.ts";
+import type { Caller, RedisClient } from "../client.ts";
 import type { ClusterDialer, Sockets } from "../connect.ts";
 import { PassingError } from "../errors.ts";
 import type { RedisArgument, RedisReply } from "../reply.ts";
@@ -311,13 +311,8 @@ class ClusterCaller implements Caller {
   }
 
   /** In the slot of its place. */
-  run(
-    action: string,
-    script: Script,
-    watched: readonly string[],
-    args: readonly RedisArgument[],
-    options?: RunOptions,
-  ): Promise<RedisReply> {
+  run(...call: Parameters<Caller["run"]>): Promise<RedisReply> {
+    const [action, script, watched, args, options] = call;
     const place = options?.place ?? this.#cluster.shared;
     const all = { ...options, place };
     const run = (node: RedisClient) =>
