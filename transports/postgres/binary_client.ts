@@ -1,4 +1,5 @@
 import { Buffer } from "node:buffer";
+import { ResponseTooLargeError } from "../../model/response_limit.ts";
 import { Slab } from "../../model/slab.ts";
 import type { Value } from "../sql/port.ts";
 
@@ -24,9 +25,10 @@ const NONE = Buffer.alloc(0);
 /**
  * Takes rows in binary form off the socket of a client that reads those of text alone: as
  * text a body is twice as long, and a string before it is bytes. All else that the server
- * says goes on to the client.
+ * says goes on to the client, which takes messages at any length: those are bounded here.
  */
 export class RowReader {
+  readonly #most: number;
   readonly #slab = new Slab();
   /** Types of the columns that come now; `undefined`: the rows are the client's. */
   #types: readonly number[] | undefined;
@@ -38,6 +40,11 @@ export class RowReader {
   /** The pieces of a row that is not there whole, and how many bytes it lacks. */
   #pieces: Buffer[] = [];
   #missing = 0;
+
+  /** Makes one of a connection; `most` is the option `maxResponseSize`. */
+  constructor(most: number) {
+    this.#most = most;
+  }
 
   /** Stands between a socket and the client, which listens already, and before all others. */
   attach(socket: DataSocket): void {
@@ -55,7 +62,9 @@ export class RowReader {
       } catch (cause) {
         // Not what a server says: nothing more of it can be read.
         socket.destroy(
-          new Error("the server's answer is no answer", { cause }),
+          cause instanceof ResponseTooLargeError
+            ? cause
+            : new Error("the server's answer is no answer", { cause }),
         );
       }
     });
@@ -83,7 +92,9 @@ export class RowReader {
     let from = at;
     while (bytes.length - at >= HEAD) {
       const code = bytes[at];
-      const end = at + 1 + bytes.readUInt32BE(at + 1);
+      const length = bytes.readUInt32BE(at + 1);
+      if (length > this.#most) throw new ResponseTooLargeError(this.#most);
+      const end = at + 1 + length;
       if (code === ROW && this.#types !== undefined) {
         pass(bytes.subarray(from, at));
         if (end <= bytes.length) this.#take(bytes.subarray(at, end));

@@ -4,7 +4,6 @@ import type { Row, Value } from "../sql/port.ts";
 import { type CutSocket, cutSocket } from "../cut_socket.ts";
 import { type DataSocket, RowReader } from "./binary_client.ts";
 import { type Peer, peerOf } from "../peer.ts";
-import { AnswerLimit } from "./answer_limit.ts";
 
 /** All that a connection needs. */
 export interface Dial {
@@ -150,8 +149,12 @@ export async function dial(
   };
   native.on("error", lose);
   native.on("end", () => lose(new Error("the server closed the connection")));
-  const reader = new RowReader();
-  watchAnswers(native, tls !== undefined, maxResponseSize, reader);
+  const reader = new RowReader(maxResponseSize);
+  // Before anything is said: what the client cannot read it throws where nobody catches.
+  insideOf(native).once(
+    tls === undefined ? "connect" : "sslconnect",
+    () => reader.attach(insideOf(native).stream),
+  );
   const giveUp = () => cut(native);
   signal.addEventListener("abort", giveUp, { once: true });
   let id = 0;
@@ -248,28 +251,6 @@ function prepareSession(id: number): string {
   return `SELECT pg_backend_pid() AS id${settings.join("")}`;
 }
 
-/** Cuts the socket of a server that says too much at once, or what the client cannot read: it throws where nobody catches. */
-function watchAnswers(
-  native: Client,
-  isTls: boolean,
-  most: number,
-  reader: RowReader,
-): void {
-  const connection = insideOf(native);
-  const limit = new AnswerLimit(most);
-  connection.once(isTls ? "sslconnect" : "connect", () => {
-    const { stream } = connection;
-    reader.attach(stream);
-    stream.on("data", (bytes) => {
-      try {
-        limit.count(bytes);
-      } catch (error) {
-        stream.destroy(error);
-      }
-    });
-  });
-}
-
 /** Closes its socket. */
 function cut(native: Client): void {
   cutSocket(insideOf(native).stream);
@@ -277,9 +258,7 @@ function cut(native: Client): void {
 
 /** What of the client has no name in its types. */
 interface Inside {
-  readonly stream: CutSocket & DataSocket & {
-    destroy(error?: unknown): void;
-  };
+  readonly stream: CutSocket & DataSocket;
   once(event: "connect" | "sslconnect", listener: () => void): void;
 }
 

@@ -57,7 +57,7 @@ Deno.test("rows in binary form are read wherever their bytes are cut, and all el
   const all = Buffer.concat(SAID);
   for (let size = 1; size <= all.length; size++) {
     const socket = new EventEmitter();
-    const reader = new RowReader();
+    const reader = new RowReader(2 ** 20);
     const rows: Value[][] = [];
     const passed: Buffer[] = [];
     socket.on("data", (bytes: Buffer) => {
@@ -83,7 +83,7 @@ Deno.test("rows in binary form are read wherever their bytes are cut, and all el
 
 Deno.test("an answer that is none ends the connection, and not the process", () => {
   const socket = new EventEmitter();
-  const reader = new RowReader();
+  const reader = new RowReader(2 ** 20);
   const errors: Error[] = [];
   socket.on("data", () => reader.begin([BIGINT, BIGINT], []));
   reader.attach(
