@@ -61,3 +61,42 @@ export function testInBrowser(
     },
   });
 }
+
+/** An event of Chromium's trace, as far as it is read here: `tdur` is in µs of the processor. */
+interface TraceEvent {
+  readonly name: string;
+  readonly pid: number;
+  readonly tid: number;
+  readonly tdur?: number;
+  readonly args: { readonly name?: string };
+}
+
+/**
+ * Tells the longest task of the page's main thread while `use` ran, in ms of the processor: by the clock, a task is
+ * long where other programs had the processor, too.
+ */
+export async function longestTask(
+  page: Page,
+  use: () => Promise<void>,
+): Promise<number> {
+  const browser = page.context().browser();
+  if (browser === null) throw new Error("the page is no browser's of its own");
+  await browser.startTracing(page, { categories: ["toplevel"] });
+  let trace: string;
+  try {
+    await use();
+  } finally {
+    trace = new TextDecoder().decode(await browser.stopTracing());
+  }
+  const events: readonly TraceEvent[] = JSON.parse(trace).traceEvents;
+  const thread = ({ pid, tid }: TraceEvent) => `${pid}.${tid}`;
+  const main = new Set(
+    events.filter(({ name, args }) =>
+      name === "thread_name" && args.name === "CrRendererMain"
+    ).map(thread),
+  );
+  const tasks = events.filter((event) =>
+    event.name === "ThreadControllerImpl::RunTask" && main.has(thread(event))
+  );
+  return Math.max(0, ...tasks.map(({ tdur }) => (tdur ?? 0) / 1_000));
+}
