@@ -2,6 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
+import { apart } from "../support/apart.ts";
 import { assertNothingLeft, resources } from "../support/leaks.ts";
 import { onEach } from "../support/targets.ts";
 import type { FlowWord, FlowWork } from "./flow_child.ts";
@@ -25,8 +26,9 @@ const WORDS: Readonly<Record<FlowWork["how"], string>> = {
 for (const how of ["batches", "routes", "pause", "breaker"] as const) {
   onEach(
     `a process that is killed ${WORDS[how]} loses nothing`,
-    async (url, { name }) => {
+    async (given, { name }) => {
       const before = resources();
+      const url = apart(given);
       const transportOptions = LEASING.has(name) ? SHORT : {};
       const connection = createConnection(url, { transportOptions });
       const queue = new Queue<number>(`dashi-flow-${crypto.randomUUID()}`);

@@ -3,6 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { Redis } from "ioredis";
 import { createConnection, Queue } from "@dashi/mq";
+import { apart } from "../support/apart.ts";
 import { assertNothingLeft, resources } from "../support/leaks.ts";
 import { ALL } from "../support/targets.ts";
 
@@ -33,7 +34,7 @@ for (
         isThere ? "" : " (there is no broker)"
       }`,
     ignore: !isThere,
-    fn: () => handleUnderKills(`${broker}${query}`, REDIS ?? ""),
+    fn: () => handleUnderKills(apart(`${broker}${query}`), REDIS ?? ""),
   });
 }
 

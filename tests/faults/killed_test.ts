@@ -1,5 +1,6 @@
 import { findTransport } from "../../transports/load.ts";
 import { CONFORMANCE_CASES } from "../conformance/mod.ts";
+import { apart } from "../support/apart.ts";
 import { startKilled } from "../support/killed.ts";
 import { ALL, onEach } from "../support/targets.ts";
 
@@ -17,7 +18,8 @@ for (
 ) {
   onEach(
     test.name,
-    async (url, { name }) => {
+    async (given, { name }) => {
+      const url = apart(given);
       const { createTransport } = await findTransport(name).load();
       const transportOptions = LEASING.has(name)
         ? { visibilityTimeout: 2000 }

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { createConnection } from "@dashi/mq";
+import { apart } from "../support/apart.ts";
 import { onEach } from "../support/targets.ts";
 import type { KillerWork } from "./killer_child.ts";
 import { graveOf } from "./killer_queues.ts";
@@ -96,7 +97,7 @@ async function bury(
 onEach(
   "one killer among a hundred messages is a dead letter after its attempts, and the others are handled with all of theirs",
   (url, { name }) =>
-    bury(url, 100, {
+    bury(apart(url), 100, {
       how: "killed",
       backoff: 0,
       transportOptions: LEASING.has(name) ? SHORT : {},
@@ -106,7 +107,7 @@ onEach(
 onEach(
   "a message whose handler throws where nobody catches it, and whose retries wait, is a dead letter after its attempts, and the others are handled with all of theirs",
   (url, { name }) =>
-    bury(url, 12, {
+    bury(apart(url), 12, {
       how: "uncaught",
       backoff: 1000,
       transportOptions: LEASING.has(name) ? SHORT : {},

@@ -5,6 +5,7 @@ import { createConnection, Queue, SYSTEM_CLOCK } from "@dashi/mq";
 import { createFolderClaimStore } from "@dashi/mq/middleware";
 import { encodeBase64 } from "../../codec/base64.ts";
 import { failedQueue } from "../../virtual/mod.ts";
+import { apart } from "../support/apart.ts";
 import { assertNothingLeft, resources } from "../support/leaks.ts";
 import { ALL } from "../support/targets.ts";
 
@@ -36,7 +37,7 @@ for (
         broker === undefined ? " (there is no broker)" : ""
       }`,
     ignore: broker === undefined,
-    fn: () => underKills(`${broker}${query}`),
+    fn: () => underKills(apart(`${broker}${query}`)),
   });
 }
 

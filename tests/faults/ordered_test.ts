@@ -7,6 +7,7 @@
 import { assertEquals } from "@std/assert";
 import { type Connection, createConnection, Queue } from "@dashi/mq";
 import { until } from "../conformance/support.ts";
+import { apart } from "../support/apart.ts";
 import { ORDERED_RUN, workOn } from "../support/ordered_work.ts";
 import { Referee, type Word, type Worker } from "../support/referee.ts";
 import { ALL, onEach } from "../support/targets.ts";
@@ -50,7 +51,9 @@ const ROWS: Readonly<
 
 onEach(
   "in four processes that are killed no key has two handlers at once, and its messages begin in order",
-  async (url, { name }) => {
+  async (given, { name }) => {
+    // Its leases are longer than those of others.
+    const url = apart(given, 15);
     const { whole, options: transportOptions = {} } = ROWS[name] ??
       { whole: SMALL };
     const options = { transport: name, transportOptions };

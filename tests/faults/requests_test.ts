@@ -2,6 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
+import { apart } from "../support/apart.ts";
 import { assertNothingLeft, resources } from "../support/leaks.ts";
 import { Proxy } from "../support/proxy.ts";
 import { onEach } from "../support/targets.ts";
@@ -78,7 +79,7 @@ onEach(
     const before = resources();
     // Redis waits for the end of a lease, which is half a minute without this.
     const url = given.startsWith("redis:")
-      ? `${given}?visibility_timeout=2`
+      ? apart(`${given}?visibility_timeout=2`)
       : given;
     const connection = createConnection(url, { operationTimeout: 60_000 });
     const queue = new Queue<number>(`dashi-requests-${crypto.randomUUID()}`);

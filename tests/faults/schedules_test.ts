@@ -2,6 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
+import { apart } from "../support/apart.ts";
 import { ALL, onEach } from "../support/targets.ts";
 import type { ScheduleWork } from "./schedules_child.ts";
 
@@ -52,7 +53,8 @@ const sleep = (delay: number) =>
 
 onEach(
   `three processes publish a schedule, one is killed every ${EVERY} ms for ${DURATION} ms, and no tick is left out (row 18)`,
-  async (url, { name }) => {
+  async (given, { name }) => {
+    const url = apart(given);
     const id = crypto.randomUUID();
     const queue = new Queue(`dashi-ticks-${id}`);
     const table = `f-${id}`;

@@ -51,6 +51,8 @@ export interface Subject {
   readonly reason?: string | undefined;
   /** Options by which what a killed process held comes back within seconds. */
   readonly shortLease?: Readonly<Record<string, unknown>> | undefined;
+  /** The broker for the cases with these options, where they would take from others what they hold. @default {url} */
+  readonly shortLeaseUrl?: string | undefined;
   /** As in the harness. */
   readonly largestBody?: number | undefined;
   /** As in the harness. */
@@ -98,10 +100,17 @@ export async function registerConformance(
     ...subject.transportOptions,
     ...subject.shortLease,
   };
+  const killingUrl = subject.shortLeaseUrl ?? url;
   const killing = {
+    url: killingUrl ?? "",
     transportOptions,
     startKilled: (errand: string) =>
-      startKilled({ transport: transport.name, url, transportOptions, errand }),
+      startKilled({
+        transport: transport.name,
+        url: killingUrl,
+        transportOptions,
+        errand,
+      }),
   };
   const restarting: ConformanceCase[] = [];
   for (const test of CONFORMANCE_CASES) {

@@ -1,6 +1,7 @@
 /** The brokers behind a network that tests of faults run on, all by their URLs. */
 
 import { createConnection, TransportError } from "@dashi/mq";
+import { apart, FAULTS } from "./apart.ts";
 
 /** A transport, and its broker. */
 export interface Target {
@@ -57,7 +58,7 @@ function targetsOf(rows: readonly TargetRow[]): readonly Target[] {
         broker,
         get url() {
           const given = told("URL");
-          return given === undefined ? undefined : at(given);
+          return given === undefined ? undefined : at(apart(given, FAULTS));
         },
         at,
         holds,
