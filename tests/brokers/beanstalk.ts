@@ -92,7 +92,7 @@ async function startOn(
       ...(sync ? ["-f", "0"] : []),
     ],
     log: `${folder}/log`,
-    timeout: 20_000,
+    timeout: 60_000,
     isReady: () => listens(port),
   });
   await program.start();

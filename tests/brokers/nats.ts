@@ -114,7 +114,7 @@ export async function startNatsCluster(): Promise<NatsCluster> {
       if (each.status === "rejected") throw each.reason;
     }
     const raw = await connect({ servers: new URL(servers[0]?.url ?? "").host });
-    await until("The cluster", 30_000, async () => {
+    await until("The cluster", 60_000, async () => {
       const body = { name: "ready", num_replicas: 3, storage: "memory" };
       const answer = await raw.request(
         "$JS.API.STREAM.CREATE.ready",
@@ -168,7 +168,7 @@ ${cluster === undefined ? "" : clusterLines(cluster)}${config}`,
     args: ["-c", `${folder}/nats.conf`],
     cwd: folder,
     log: `${folder}/log`,
-    timeout: 20_000,
+    timeout: 60_000,
     // It listens when JetStream has recovered its streams.
     isReady: () => listens(port),
   });

@@ -56,7 +56,7 @@ server_round_robin = 1
     args,
     cwd: folder,
     log: `${folder}/pgbouncer.log`,
-    timeout: 30_000,
+    timeout: 60_000,
     isReady: () => listens(port),
   });
   await program.start();

@@ -105,7 +105,7 @@ async function startOn(port: number, folder: string): Promise<LastingServer> {
     args,
     cwd: folder,
     log: `${folder}/postgres.log`,
-    timeout: 30_000,
+    timeout: 60_000,
     isReady: async () => {
       await run(`${bin}/pg_isready`, ready);
       return true;

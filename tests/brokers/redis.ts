@@ -90,7 +90,7 @@ async function startOn(
       ...options.arguments ?? [],
     ],
     log: `${folder}/redis.log`,
-    timeout: 20_000,
+    timeout: 60_000,
     isReady: async (signal) =>
       /^\+PONG|NOAUTH/.test(await command(port, ["PING"], undefined, signal)),
   });

@@ -81,7 +81,7 @@ export async function startRedisCluster(
         await node.command("CLUSTER", "MEET", ...address);
       }
     };
-    await until("The nodes of the cluster", 30_000, async () => {
+    await until("The nodes of the cluster", 60_000, async () => {
       const answers = await Promise.all(
         nodes.map((each) => each.command("CLUSTER", "NODES")),
       );
@@ -97,12 +97,12 @@ export async function startRedisCluster(
       const id = primary?.split("\r\n").at(-1) ?? "";
       await until(
         "A replica",
-        20_000,
+        60_000,
         async () =>
           (await node.command("CLUSTER", "REPLICATE", id)).startsWith("+OK"),
       );
     }));
-    await until("The cluster", 30_000, async () => {
+    await until("The cluster", 60_000, async () => {
       const answers = await Promise.all(nodes.map(async (each, i) => {
         const info = await each.command("CLUSTER", "INFO");
         const role = await each.command("INFO", "replication");

@@ -47,7 +47,7 @@ export async function startSentinels(): Promise<Sentinels> {
     );
     servers.push(...sentinels);
     const [first] = sentinels;
-    await until("The sentinels", 20_000, async () => {
+    await until("The sentinels", 60_000, async () => {
       const answers = await Promise.all(
         sentinels.map((each) => each.command("SENTINEL", "MASTER", MASTER)),
       );
