@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { ConformanceCase } from "./case.ts";
 import { onStage, open, take } from "./stage.ts";
-import { arrives, rejectsWith } from "./support.ts";
+import { arrives, inTime, rejectsWith } from "./support.ts";
 
 /** Far enough for a case that does not wait for it, ms. */
 const LATER = 600_000;
@@ -49,30 +49,37 @@ export const CANCELLING: readonly ConformanceCase[] = [
   onStage(
     "reschedule() moves a delayed message to sooner, for a consumer of another connection that waits, and to later",
     async ({ connection, ...stage }, harness) => {
-      const queue = stage.queue();
-      await connection.declare(queue);
       const other = open(harness);
-      const messages = connection.consumer<string>(queue)
-        [Symbol.asyncIterator]();
-      const next = async () => {
-        const { value } = await arrives(messages.next(), "a message");
-        await value?.ack();
-        return value?.payload;
-      };
-      const first = next();
-      await other.send(queue, "later", { messageId: "1", delay: 1200 });
-      await other.send(queue, "sooner", { messageId: "2", delay: LATER });
-      const handle = other.queue(queue.name);
-      assert.equal(await handle.reschedule("1", { delay: LATER }), true);
-      assert.equal(await handle.reschedule("2", { delay: 1 }), true);
-      assert.equal(await first, "sooner");
-      await other.send(queue, "between", { delay: 1400 });
-      assert.equal(await next(), "between");
-      const last = next();
-      assert.equal(await handle.reschedule("1", { delay: 0 }), true);
-      assert.equal(await last, "later");
-      assert.equal(await handle.reschedule("1", { delay: 0 }), false);
-      await messages.return?.();
+      await inTime([1200, 8000], async (delay) => {
+        const queue = stage.queue();
+        await connection.declare(queue);
+        const messages = connection.consumer<string>(queue)
+          [Symbol.asyncIterator]();
+        const next = async () => {
+          const { value } = await arrives(messages.next(), "a message");
+          await value?.ack();
+          return value?.payload;
+        };
+        try {
+          const first = next();
+          first.catch(() => {});
+          await other.send(queue, "later", { messageId: "1", delay });
+          await other.send(queue, "sooner", { messageId: "2", delay: LATER });
+          const handle = other.queue(queue.name);
+          assert.equal(await handle.reschedule("1", { delay: LATER }), true);
+          assert.equal(await handle.reschedule("2", { delay: 1 }), true);
+          assert.equal(await first, "sooner");
+          await other.send(queue, "between", { delay: delay + 200 });
+          assert.equal(await next(), "between");
+          const last = next();
+          last.catch(() => {});
+          assert.equal(await handle.reschedule("1", { delay: 0 }), true);
+          assert.equal(await last, "later");
+          assert.equal(await handle.reschedule("1", { delay: 0 }), false);
+        } finally {
+          await messages.return?.();
+        }
+      });
       await other.close();
     },
     { needs: ["cancel-delayed"] },
@@ -80,17 +87,17 @@ export const CANCELLING: readonly ConformanceCase[] = [
   onStage(
     "reschedule() moves the end of a message's time to live with it",
     async ({ connection, ...stage }) => {
-      const queue = stage.queue();
-      await connection.send(queue, 1, {
-        messageId: "1",
-        delay: 1100,
-        expiration: 1100,
+      await inTime([1100, 5000], async (time) => {
+        const queue = stage.queue();
+        const options = { messageId: "1", delay: time, expiration: time };
+        await connection.send(queue, 1, options);
+        const handle = connection.queue(queue.name);
+        const delay = 2 * time + 100;
+        assert.equal(await handle.reschedule("1", { delay }), true);
+        const [message] = await take(connection.consumer(queue), 1);
+        assert.equal(message?.payload, 1);
+        await message?.ack();
       });
-      const handle = connection.queue(queue.name);
-      assert.equal(await handle.reschedule("1", { delay: 2300 }), true);
-      const [message] = await take(connection.consumer(queue), 1);
-      assert.equal(message?.payload, 1);
-      await message?.ack();
     },
     { needs: ["cancel-delayed", "message-ttl"] },
   ),

@@ -1,7 +1,7 @@
 import type { Capability } from "../../transports/transport.ts";
 import { Broker } from "./broker.ts";
 import type { Harness } from "./harness.ts";
-import { arrives, CASE_PATIENCE, PATIENCE } from "./support.ts";
+import { arrives, CASE_PATIENCE, inTime, PATIENCE } from "./support.ts";
 
 /** One promise of the contract. */
 export interface ConformanceCase {
@@ -68,14 +68,50 @@ export function onBroker(
   run: (broker: Broker, harness: Harness) => Promise<void>,
   options: CaseOptions = {},
 ): ConformanceCase {
-  return onHarness(name, async (harness) => {
-    const broker = await Broker.open(harness);
-    try {
-      await arrives(run(broker, harness), "the end of the case", CASE_PATIENCE);
-    } finally {
-      await broker[Symbol.asyncDispose]();
-    }
-  }, options);
+  return onHarness(
+    name,
+    (harness) => withBroker(harness, (broker) => run(broker, harness)),
+    options,
+  );
+}
+
+/**
+ * Makes a case that must do something before a time is over, as `onBroker` does: with a
+ * connection of its own for each time that is tried.
+ *
+ * @param name The case's name.
+ * @param times The times that `inTime` tries, ms.
+ * @param run The body of the case.
+ * @param options Its requirements.
+ * @returns The case.
+ */
+export function onBrokerInTime(
+  name: string,
+  times: readonly number[],
+  run: (broker: Broker, time: number, harness: Harness) => Promise<void>,
+  options: CaseOptions = {},
+): ConformanceCase {
+  return onHarness(
+    name,
+    (harness) =>
+      inTime(
+        times,
+        (time) => withBroker(harness, (broker) => run(broker, time, harness)),
+      ),
+    options,
+  );
+}
+
+async function withBroker(
+  harness: Harness,
+  run: (broker: Broker) => Promise<void>,
+): Promise<void> {
+  const broker = await Broker.open(harness);
+  try {
+    await arrives(run(broker), "the end of the case", CASE_PATIENCE);
+  } finally {
+    await broker[Symbol.asyncDispose]();
+  }
 }
 
 /**

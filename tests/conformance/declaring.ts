@@ -8,7 +8,14 @@ import {
 } from "../../mod.ts";
 import type { ConformanceCase } from "./case.ts";
 import { onStage, type Stage, take } from "./stage.ts";
-import { arrives, isRefused, patience, rejectsWith, soon } from "./support.ts";
+import {
+  arrives,
+  inTime,
+  isRefused,
+  patience,
+  rejectsWith,
+  soon,
+} from "./support.ts";
 
 /** Waits until a queue's message has come, and takes it. */
 async function first(
@@ -259,30 +266,32 @@ export const DECLARING: readonly ConformanceCase[] = [
   onStage(
     "a queue that has expired is declared when it is consumed again",
     async (stage) => {
-      const queue = stage.queue({ expires: 1300 });
-      const consumer = stage.connection.consumer<number>(queue);
-      const producer = stage.connection.producer({ declare: [queue] });
-      await producer.publish(1, { routingKey: queue.name });
-      const [before] = await take(consumer, 1);
-      await before?.ack();
-      for (let i = 0;; i++) {
-        assert.ok(i < 8, "it has not expired");
-        const channel = await stage.connection.channel();
-        const error = await channel.checkQueue(queue.name, soon()).then(
-          () => undefined,
-          (error) => error,
-        );
-        await channel[Symbol.asyncDispose]();
-        if (error !== undefined) break;
-        // To look at it is to use it.
-        await new Promise((resolve) => setTimeout(resolve, 2000));
-      }
-      const loop = take(consumer, 1);
-      loop.catch(() => {});
-      await producer.publish(2, { routingKey: queue.name });
-      const [message] = await loop;
-      assert.equal(message?.payload, 2);
-      await message?.ack();
+      await inTime([1300, 8000], async (expires) => {
+        const queue = stage.queue({ expires });
+        const consumer = stage.connection.consumer<number>(queue);
+        const producer = stage.connection.producer({ declare: [queue] });
+        await producer.publish(1, { routingKey: queue.name });
+        const [before] = await take(consumer, 1);
+        await before?.ack();
+        for (let i = 0;; i++) {
+          assert.ok(i < 8, "it has not expired");
+          const channel = await stage.connection.channel();
+          const error = await channel.checkQueue(queue.name, soon()).then(
+            () => undefined,
+            (error) => error,
+          );
+          await channel[Symbol.asyncDispose]();
+          if (error !== undefined) break;
+          // To look at it is to use it.
+          await new Promise((resolve) => setTimeout(resolve, expires + 700));
+        }
+        const loop = take(consumer, 1);
+        loop.catch(() => {});
+        await producer.publish(2, { routingKey: queue.name });
+        const [message] = await loop;
+        assert.equal(message?.payload, 2);
+        await message?.ack();
+      });
     },
     { needs: ["queue-ttl", "known-queues"] },
   ),

@@ -7,7 +7,7 @@ import {
   textOf,
   unique,
 } from "./support.ts";
-import { type ConformanceCase, onBroker } from "./case.ts";
+import { type ConformanceCase, onBroker, onBrokerInTime } from "./case.ts";
 import { deathOf, withDeadLetters } from "./deaths.ts";
 
 /** The time that a busy machine may take beyond what is promised, ms. */
@@ -31,13 +31,14 @@ export const DELAYS: readonly ConformanceCase[] = [
     },
     { needs: ["delay"] },
   ),
-  onBroker(
+  onBrokerInTime(
     "a shorter delay passes a longer one",
-    async (broker, harness) => {
+    [1500, 8000],
+    async (broker, delay, harness) => {
       const queue = await broker.queue();
       const collector = await broker.consume(queue);
       await broker.publish("", queue, "long", { delay: 900_000 });
-      await broker.publish("", queue, "middle", { delay: 1500 });
+      await broker.publish("", queue, "middle", { delay });
       await broker.publish("", queue, "short", { delay: 100 });
       const came = [await collector.next(), await collector.next()].map(textOf);
       // On a broker that keeps no order both may be due when it is asked next.
@@ -47,11 +48,12 @@ export const DELAYS: readonly ConformanceCase[] = [
     },
     { needs: ["delay"] },
   ),
-  onBroker(
+  onBrokerInTime(
     "purgeQueue() leaves what is delayed",
-    async (broker) => {
+    [2000, 8000],
+    async (broker, delay) => {
       const queue = await broker.queue();
-      await broker.publish("", queue, "later", { delay: 2000 });
+      await broker.publish("", queue, "later", { delay });
       await broker.put(queue, "now");
       assert.equal(await broker.channel.purgeQueue(queue, soon()), 1);
       const collector = await broker.consume(queue);

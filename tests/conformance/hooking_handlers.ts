@@ -199,7 +199,7 @@ export const HOOKING_HANDLERS: readonly ConformanceCase[] = [
       await arrives(
         consumer.runBatches(() => void consumer.cancel(), {
           size: 2,
-          wait: 10_000,
+          wait: 60_000,
         }),
         "the end of runBatches()",
       );
@@ -229,7 +229,7 @@ export const HOOKING_HANDLERS: readonly ConformanceCase[] = [
           seen.push(["batch", messages.length]);
           got.push(...messages.map(({ payload }) => payload));
           void consumer.cancel();
-        }, { size: 3, wait: 10_000 }),
+        }, { size: 3, wait: 60_000 }),
         "the end of runBatches()",
       );
       assert.deepEqual(seen, [

@@ -199,17 +199,19 @@ export const SCHEDULING: readonly ConformanceCase[] = [
       assert.equal(await other.unschedule("job", { table, version: 1 }), false);
       assert.equal((await other.schedules({ table })).length, 1);
       assert.equal(await other.unschedule("job", { table }), true);
-      assert.deepEqual(await connection.schedules({ table }), []);
+      // So does each in its answers to itself.
+      const isNone = async () =>
+        (await connection.schedules({ table })).length === 0;
+      await until(isNone, "an empty list");
       const undone = await give(other, every, 2);
       assert.equal(undone.when, undefined);
-      assert.deepEqual(await connection.schedules({ table }), []);
-      assert.deepEqual(
-        superseded.map((event) =>
-          event.type === "schedule-superseded" &&
-          [event.version, event.by, event.removed]
-        ),
-        [[1, 2, false], [2, 2, true]],
+      await until(isNone, "an empty list, again");
+      // Each time that it is given it may be told.
+      const told = superseded.map((event) =>
+        event.type === "schedule-superseded" &&
+        `${event.version} by ${event.by}${event.removed ? ", removed" : ""}`
       );
+      assert.deepEqual([...new Set(told)], ["1 by 2", "2 by 2, removed"]);
       const again = await give(other, every, 3);
       assert.deepEqual([again.version, again.when?.every], [3, every]);
       await other.close();

@@ -117,6 +117,29 @@ export async function until(
   while (!await isSo()) await wait();
 }
 
+/**
+ * Tries what must be done before a time is over, and again with a longer one where it was
+ * too short: a machine may stand still for seconds.
+ *
+ * @param times The times, ms, shortest first; what fails within the last fails the case.
+ * @param attempt Does it, with nothing of the attempt before.
+ */
+export async function inTime(
+  times: readonly number[],
+  attempt: (time: number) => Promise<void>,
+): Promise<void> {
+  for (const [i, time] of times.entries()) {
+    const began = performance.now();
+    try {
+      return await attempt(time);
+    } catch (error) {
+      // So early nothing can have been too late.
+      const isEarly = performance.now() - began < time / 2;
+      if (isEarly || i === times.length - 1) throw error;
+    }
+  }
+}
+
 /** A consumer whose deliveries wait to be looked at. */
 export class Collector {
   /** All deliveries so far, those that were taken by `next` too. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { FieldTable, FieldValue } from "../../transports/transport.ts";
-import { type ConformanceCase, onBroker } from "./case.ts";
+import { type ConformanceCase, onBroker, onBrokerInTime } from "./case.ts";
 import { deathOf, withDeadLetters } from "./deaths.ts";
 import { bindingOf, publishing, rejectsWith, soon, textOf } from "./support.ts";
 
@@ -146,15 +146,16 @@ export const TELLING_APART: readonly ConformanceCase[] = [
     },
     { needs: ["delay", "priority"] },
   ),
-  onBroker(
+  onBrokerInTime(
     "a death by another reason in the same queue is another death",
-    async (broker) => {
+    [3000, 10_000],
+    async (broker, time) => {
       const exchange = await broker.exchange("fanout");
       const seen = await broker.queue();
       const queue = await broker.queue({
         arguments: {
           "x-dead-letter-exchange": exchange,
-          "x-message-ttl": 3000,
+          "x-message-ttl": time,
         },
       });
       const back = await broker.queue({

@@ -288,7 +288,7 @@ export const TRACING: readonly ConformanceCase[] = [
       const running = consumer.runBatches((messages) => {
         seen.push(...messages);
         if (seen.length === 3) void consumer.cancel();
-      }, { size: 3, wait: 5000 });
+      }, { size: 3, wait: 60_000 });
       await arrives(running, "the end of the run");
       const spans = await told.golden(3 + 1 + 3);
       const batches = spans.filter(({ kind }) => kind === "CONSUMER");
