@@ -81,7 +81,7 @@ async function resultOf(
   { correlationId }: TaskMessage,
 ): Promise<Record<string, unknown>> {
   let text: unknown;
-  await until("the result", 15_000, async () => {
+  await until("the result", 60_000, async () => {
     text = await results.redis("GET", `celery-task-meta-${correlationId}`);
     return text !== null;
   });
@@ -287,7 +287,7 @@ celery(
       transportOptions: stage.meeting.theirs ?? {},
     });
     await worker.ready();
-    await until("the worker's sweep", 15_000, swept);
+    await until("the worker's sweep", 60_000, swept);
     await check("after the worker's sweep");
   },
   [REDIS],

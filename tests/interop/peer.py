@@ -163,7 +163,7 @@ class Peer:
         # Subscribing to a fanout is a part of waiting.
         self._drain(0.05)
 
-    def take(self, key, count, then="ack", timeout=10):
+    def take(self, key, count, then="ack", timeout=60):
         """Waits for so many messages; `then` is done with each: ack, requeue, reject or hold."""
         messages = self.consumed[key].messages
         end = time.monotonic() + timeout
@@ -201,7 +201,7 @@ class Peer:
 
     def simple_get(self, name):
         with self.connection.SimpleQueue(name) as queue:
-            return self._settle(queue.get(timeout=10), "ack")
+            return self._settle(queue.get(timeout=60), "ack")
 
     def sweep_bindings(self):
         return self.connection.default_channel.sweep_bindings()
@@ -221,7 +221,7 @@ class Peer:
         self.sent = app.send_task(name, args=build(args), kwargs=build(kwargs), **options)
         return {"id": self.sent.id}
 
-    def result(self, timeout=10):
+    def result(self, timeout=60):
         return show(self.sent.get(timeout=timeout))
 
     def _drain(self, timeout):

@@ -59,7 +59,7 @@ test(
       unacked_restore_interval: 1,
     });
     await peer.consume("other", [{ name: "other" }]);
-    await until("Kombu's sweep", 10_000, async () => {
+    await until("Kombu's sweep", 60_000, async () => {
       await peer.quiet("other");
       return await raw.number("HEXISTS", "unacked", field) === 0;
     });

@@ -127,7 +127,7 @@ export const RETURN_CASES: readonly InteropCase[] = [
       const messages = await take(stage.connection, queue, 3);
       assertEquals(messages.map(({ payload }) => payload).sort(), [0, 1, 2]);
       assert(messages.every((each) => each.deliveryInfo.redelivered));
-      assert(performance.now() - began < 15_000);
+      assert(performance.now() - began < 30_000);
     },
   },
   {
