@@ -79,7 +79,7 @@ async function interrupted(from: string, to: string): Promise<void> {
   await using pair = new Pair(from, to);
   await pair.open();
   await pair.fill(count);
-  const child = started(["move", pair.name, "--rate", "500/s"], {
+  const child = started(["move", pair.name, "--rate", "100/s"], {
     DASHI_URL: from,
     DASHI_TO_URL: to,
   });

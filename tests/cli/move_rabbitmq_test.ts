@@ -165,7 +165,7 @@ async function listed(source: Connection, from: From): Promise<void> {
   // An hour is 111000010000 in binary: it waits where its highest digit is.
   await until(
     "the delayed messages are counted",
-    15_000,
+    60_000,
     async () => (await names("list")).includes("dashi_delayed_11"),
   );
   const delays = (await names("list"))
@@ -193,7 +193,7 @@ async function isListed(
   await using connection = createConnection(from, {
     transportOptions: { managementUrl },
   });
-  await until("the queue is listed", 15_000, async () => {
+  await until("the queue is listed", 60_000, async () => {
     for await (const each of connection.inspect().queues()) {
       if (each.name === name) return true;
     }

@@ -102,7 +102,7 @@ Deno.test("dashi ui answers those who have its link alone, and says no password"
   }).catch(() => undefined); // it may hang up before it has read all
   assert(tooLarge === undefined || tooLarge.status === 413);
 
-  await until("both brokers", 15_000, async () => {
+  await until("both brokers", 60_000, async () => {
     const { text } = await ask(port, "/events", { headers: own });
     const data = JSON.parse(/data: (.*)/.exec(text)?.[1] ?? "{}");
     const [up, down] = data.brokers;
@@ -148,7 +148,7 @@ Deno.test({
     await using ui = await startUi([amqp ?? ""], { interval: 0.2 });
     const headers = ownHeaders(ui);
     const isSeen = (what: RegExp) =>
-      until(`${what}`, 15_000, async () => {
+      until(`${what}`, 60_000, async () => {
         const { text } = await askUi(ui.port, "/events", { headers });
         return what.test(text);
       });
@@ -177,7 +177,7 @@ Deno.test({
     } finally {
       await connection.delete(queue);
     }
-    await until("a list of no queues", 15_000, async () => {
+    await until("a list of no queues", 60_000, async () => {
       const { text } = await askUi(ui.port, "/events", { headers });
       return text.includes('"state":"up"') && !text.includes(queue);
     });
@@ -274,7 +274,7 @@ Deno.test("dashi ui tells a page of many queues in parts, of 500 at most", async
   await connection.declare(names.map((name) => new Queue(name)));
   await using ui = await startUi([url]);
   let told = "";
-  await until("all queues", 15_000, async () => {
+  await until("all queues", 60_000, async () => {
     told = await eventsUntil(ui, "event: listed");
     return told.includes('"many.0"');
   });
