@@ -30,7 +30,10 @@ onEach(
     proxy.refuse();
     await lost;
     // As the dead connection would, for whom the broker has not noticed it yet.
-    await other.declare(queue);
+    await until("the queue", 60_000, async () => {
+      await other.declare(queue);
+      return true;
+    });
     const sent = producer.publish(2, { routingKey: queue.name });
     proxy.heal();
     while ((await events.next()).value?.type !== "declare-failed");
@@ -70,14 +73,14 @@ onEach(
     // As the dead connection would, for whom the broker has not noticed it yet.
     const held = { prefetch: 1, exclusive: true };
     let holder: AsyncDisposable | undefined;
-    await until("the queue", 10_000, async () => {
+    await until("the queue", 60_000, async () => {
       const channel = await other.channel();
       await channel.consume(queue.name, () => {}, held);
       holder = channel;
       return true;
     });
     proxy.heal();
-    await until("the refusal", 10_000, () => {
+    await until("the refusal", 60_000, () => {
       const { lastError } = consumer.health();
       return Promise.resolve(
         lastError instanceof ChannelError &&
