@@ -1,6 +1,6 @@
 /** The example for Workers publishes where Workers run: in workerd. */
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { createConnection } from "@dashi/mq";
 import { startRelay } from "../support/relay.ts";
 import { TARGETS } from "../support/targets.ts";
@@ -36,7 +36,9 @@ Deno.test({
       const program = await Deno.readTextFile(
         new URL("examples/deploy/worker.ts", ROOT),
       );
-      await bundle(tools, program.replace('"orders"', `"${queue}"`), folder);
+      assert(program.includes("timeout: 5000"));
+      const patient = program.replace("timeout: 5000", "timeout: 60_000");
+      await bundle(tools, patient.replace('"orders"', `"${queue}"`), folder);
       for (const { transport, way, url } of ways) {
         await context.step(`${transport}, ${way}`, async () => {
           await using relay = way.includes("relay")

@@ -3,7 +3,7 @@
 import { ROOT, type Step } from "./programs.ts";
 
 /** A program that has not said by then what it is to say never will, ms. */
-export const PATIENCE = 60_000;
+export const PATIENCE = 150_000;
 
 /** How a session is played. */
 export interface Stage {

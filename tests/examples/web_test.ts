@@ -52,11 +52,16 @@ async function serve(url: string): Promise<void> {
   // Where both have ended, nothing more is said.
   reading.then(() => [said, done].forEach(({ resolve }) => resolve("")));
   try {
-    const answer = await fetch(await said.promise, {
-      method: "POST",
-      body: JSON.stringify({ picture: "cat.png", width: 64 }),
-    });
-    assertEquals([answer.status, await answer.text()], [202, ""]);
+    const address = await said.promise;
+    const body = JSON.stringify({ picture: "cat.png", width: 64 });
+    const post = async () => {
+      const answer = await fetch(address, { method: "POST", body });
+      return [answer.status, await answer.text()];
+    };
+    let answer = await post();
+    // A busy machine takes longer than the server gives a publish.
+    while (answer[0] === 503) answer = await post();
+    assertEquals(answer, [202, ""]);
     assertEquals(await done.promise, "cat.png is 64 pixels wide now");
   } finally {
     for (const each of both) each.kill("SIGTERM");

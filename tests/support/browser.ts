@@ -5,7 +5,7 @@ import { type Browser, chromium, type Page } from "playwright-core";
 import { provideChromium } from "../brokers/chromium.ts";
 
 /** How long a page may take to show something, ms. */
-export const PATIENCE = 20_000;
+export const PATIENCE = 60_000;
 
 const FLAGS = [
   "--no-sandbox",
@@ -20,7 +20,11 @@ const FLAGS = [
 /** Starts it, with a new folder for what it keeps. */
 export async function startBrowser(): Promise<Browser> {
   const executablePath = await provideChromium();
-  return await chromium.launch({ executablePath, args: FLAGS });
+  return await chromium.launch({
+    executablePath,
+    args: FLAGS,
+    timeout: 2 * PATIENCE,
+  });
 }
 
 /** Registers a test in a browser, and on brokers: `needed` has their URLs, by their names in the variables. */

@@ -42,7 +42,10 @@ for await (const row of connection.consumer(rows)) {
   break;
 }
 const batches = connection.consumer(rows);
-await batches.runBatches(() => void batches.cancel(), { size: 2, wait: 5000 });
+await batches.runBatches(() => void batches.cancel(), {
+  size: 2,
+  wait: 60_000,
+});
 
 await connection.declare(sums);
 const server = connection.consumer(sums);

@@ -82,7 +82,7 @@ Deno.test("a handler that throws is told for what it left, and once where it lef
     throw new Error("no");
   }, {
     size: 2,
-    wait: 1000,
+    wait: 60_000,
     retry: false,
     onError: (_, { payload }) => void told.push(payload),
   });

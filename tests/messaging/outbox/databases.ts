@@ -34,7 +34,7 @@ export async function openDatabase(
   if (url.startsWith("sqlite:")) {
     const database = new DatabaseSync(url.slice("sqlite:".length));
     // Who reads does not wait for who writes.
-    database.exec("PRAGMA busy_timeout = 5000");
+    database.exec("PRAGMA busy_timeout = 60000");
     database.exec("PRAGMA journal_mode = WAL");
     return {
       url,

@@ -163,7 +163,7 @@ test("of two relays one is at work, and the other goes on when that ends", async
     const events: OutboxEvent["type"][] = [];
     const relaying = outbox.relay(broker, {
       signal: end.signal,
-      lease: 1000,
+      lease: 6000,
       onEvent: ({ type }) => events.push(type),
     });
     return {
