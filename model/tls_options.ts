@@ -22,6 +22,16 @@ export interface TlsOptions {
  * @param ssl The option `ssl` of a connection.
  * @param usual Whether it is spoken where the option says nothing: what the scheme says.
  * @returns The options; `undefined` is no TLS.
+ *
+ * @example What the scheme says, where nobody says otherwise
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { readTls } from "@dashi/mq/url";
+ *
+ * assertEquals(readTls(undefined, true), {});
+ * assertEquals(readTls(false, true), undefined);
+ * assertEquals(readTls({ servername: "db" }, false), { servername: "db" });
+ * ```
  */
 export function readTls(
   ssl: boolean | TlsOptions | undefined,
@@ -54,6 +64,15 @@ export interface NodeTlsOptions {
  *
  * @param tls The options; `undefined` is no TLS.
  * @returns The options of `tls.connect`, without those that were not given.
+ *
+ * @example For a client over `node:tls`
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { nodeTlsOptions } from "@dashi/mq/url";
+ *
+ * const options = nodeTlsOptions({ ca: "PEM", verify: false });
+ * assertEquals(options, { ca: ["PEM"], rejectUnauthorized: false });
+ * ```
  */
 export function nodeTlsOptions(tls: TlsOptions | undefined): NodeTlsOptions {
   if (tls === undefined) return {};

@@ -35,23 +35,36 @@ Deno.test("mod.ts exports the public names, the errors, and nothing else", () =>
   );
 });
 
-Deno.test("the values that the documentation of mod.ts lists are its values", async () => {
-  const { stdout, success } = await new Deno.Command(Deno.execPath(), {
-    args: ["doc", "--json", new URL("mod.ts", ROOT).pathname],
-  }).output();
-  assert(success);
-  const { nodes } = JSON.parse(new TextDecoder().decode(stdout));
-  const listed = new Set<string>();
-  for (const { symbols } of Object.values<Documented>(nodes)) {
-    for (const { name, declarations } of symbols) {
-      const isValue = declarations.some(({ kind, declarationKind }) =>
-        declarationKind === "export" && VALUES.has(kind)
-      );
-      if (isValue) listed.add(name);
+for (
+  const entry of [
+    ".",
+    "./url",
+    "./virtual",
+    "./transport",
+    "./store",
+    "./records",
+  ] as const
+) {
+  Deno.test(`the values that the documentation of "${entry}" lists can be imported`, async () => {
+    const { href } = new URL(config.exports[entry], ROOT);
+    const { stdout, success } = await new Deno.Command(Deno.execPath(), {
+      args: ["doc", "--json", href],
+    }).output();
+    assert(success);
+    const { nodes } = JSON.parse(new TextDecoder().decode(stdout));
+    const listed = new Set<string>();
+    for (const { symbols } of Object.values<Documented>(nodes)) {
+      for (const { name, declarations } of symbols) {
+        const isValue = declarations.some(({ kind, declarationKind }) =>
+          declarationKind === "export" && VALUES.has(kind)
+        );
+        if (isValue) listed.add(name);
+      }
     }
-  }
-  assertEquals([...listed].sort(), Object.keys(dashi).sort());
-});
+    const values = Object.keys(await import(href));
+    assertEquals([...listed].sort(), values.sort());
+  });
+}
 
 /** A module, as `deno doc --json` has it. */
 interface Documented {

@@ -63,7 +63,11 @@ import type { TransportEvent } from "./transport_event.ts";
 export type { Clock } from "../async/clock.ts";
 export type * from "../model/binding.ts";
 export type * from "../model/call_options.ts";
-export type * from "../model/exchange.ts";
+export type {
+  ExchangeDeclaration,
+  ExchangeType,
+  RoutingType,
+} from "../model/exchange.ts";
 export type { FieldTable, FieldValue } from "../model/field_table.ts";
 export type {
   Dedupe,

@@ -22,5 +22,5 @@ export * from "./list.ts";
 export * from "./options.ts";
 export { parseUrl, type ParseUrlOptions } from "./parse.ts";
 export { readSharedQuery, type SharedOptions, type TlsFile } from "./query.ts";
-export type * from "../model/tls_options.ts";
+export * from "../model/tls_options.ts";
 export { OptionError } from "../model/errors.ts";

@@ -39,10 +39,21 @@ export * from "./route.ts";
 export { matchTopic } from "./topic.ts";
 export * from "./topology.ts";
 export type * from "../model/binding.ts";
-export type * from "../model/exchange.ts";
-export type * from "../model/field_table.ts";
-export type * from "../model/message.ts";
-export type * from "../model/queue.ts";
+export type {
+  ExchangeDeclaration,
+  ExchangeType,
+  RoutingType,
+} from "../model/exchange.ts";
+export type { FieldTable, FieldValue } from "../model/field_table.ts";
+export type {
+  Dedupe,
+  Delivery,
+  DeliveryTag,
+  MessageProperties,
+  PayloadIssue,
+  Publishing,
+} from "../model/message.ts";
+export type { QueueDeclaration, QueueStatus } from "../model/queue.ts";
 export {
   AccessRefusedError,
   NotFoundError,

@@ -23,6 +23,7 @@ export {
   type StoreTransportOptions,
 } from "./connection.ts";
 export { type Envelope, EnvelopeWriter, readEnvelope } from "./envelope.ts";
+export { DUPLICATE, LOST, PUT, STALE } from "./store.ts";
 export type * from "./store.ts";
 export * from "../transport.ts";
 export * from "../../virtual/topology.ts";
