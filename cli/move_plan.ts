@@ -27,7 +27,7 @@ export interface PlanArguments {
  *
  * @param context The context of the source.
  * @param given Which queues, and where to.
- * @returns The queues, by name.
+ * @returns The queues, in the order in which they are moved.
  * @throws {UsageError} If a name makes no sense.
  */
 export async function planMove(
@@ -50,8 +50,25 @@ export async function planMove(
       plans.set(from.name, { ...found, to: target });
     }
   }
-  return [...plans.values()]
-    .toSorted((a, b) => a.from.name < b.from.name ? -1 : 1);
+  return inOrder(
+    [...plans.values()].toSorted((a, b) => a.from.name < b.from.name ? -1 : 1),
+  );
+}
+
+/** By name; but a queue that others go to is emptied before these come, for they would go on with what is in it. */
+function inOrder(plans: readonly Plan[]): readonly Plan[] {
+  const byName = new Map(plans.map((each) => [each.from.name, each]));
+  const ordered = new Set<Plan>();
+  for (const plan of plans) {
+    const path: Plan[] = [];
+    for (
+      let next: Plan | undefined = plan;
+      next !== undefined && !ordered.has(next) && !path.includes(next);
+      next = byName.get(next.to)
+    ) path.unshift(next);
+    for (const each of path) ordered.add(each);
+  }
+  return [...ordered];
 }
 
 /** A queue, and what the `*` of a pattern stands for in its name. */

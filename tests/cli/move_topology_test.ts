@@ -121,6 +121,25 @@ Deno.test("dashi move of a pattern names each queue by what its * is", async () 
   assertMatch(none.err, /no queue that can be moved is named as "x\.\*"/);
 });
 
+Deno.test("dashi move on the same broker empties a queue before others come into it", async () => {
+  const from = `memory://${unique("chain")}`;
+  await using connection = createConnection(from);
+  for (const name of ["a", "aa", "aaaa"]) {
+    await connection.send(new Queue(name), name);
+  }
+  const { code, rows } = await dashiHere(["move", "a*", "--to", "aa*"], {
+    from,
+  });
+  assertEquals(
+    [code, rows.map(({ queue, to, moved }) => [queue, to, moved])],
+    [0, [["aa", "aaa", 1], ["a", "aa", 1], ["aaaa", "aaaaa", 1]]],
+  );
+  for (const [name, payload] of [["aa", "a"], ["aaa", "aa"]]) {
+    await using handle = connection.queue<string>(name ?? "");
+    assertEquals((await handle.get())?.payload, payload);
+  }
+});
+
 Deno.test("dashi move on the same broker needs another name, and binds nothing", async () => {
   const from = `memory://${unique("same")}`;
   await using connection = createConnection(from);
