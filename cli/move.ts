@@ -2,6 +2,7 @@ import {
   AccessRefusedError,
   type Connection,
   NotFoundError,
+  PublishError,
   type QueueInfo,
   ResourceLockedError,
   UnsupportedError,
@@ -13,6 +14,7 @@ import { type Plan, planMove } from "./move_plan.ts";
 import { delayedElsewhere, restAfter, restOf } from "./move_rest.ts";
 import { isSameBroker, requireOther } from "./move_same.ts";
 import { Progress } from "./move_progress.ts";
+import { MoveTarget } from "./move_target.ts";
 import {
   declareTopology,
   readTopology,
@@ -193,7 +195,7 @@ class Mover {
   async #queue({ from, to, taking }: Plan): Promise<MoveRow> {
     const { connection, terminal, output } = this.#context;
     await using source = await connection.channel();
-    await using target = await this.#target.channel();
+    await using target = new MoveTarget(() => this.#target.channel());
     const { limit = Infinity, rate, dedupe, wait = WAIT } = this.#given;
     const backlog = new Backlog(source, target, {
       from: from.name,
@@ -273,11 +275,18 @@ function once(call: (count: number) => void): (count: number) => void {
   };
 }
 
+/** Where the target's queue is full, or refuses too many messages, or somebody deleted it, it is a `PublishError`. */
+const OF_QUEUE = [
+  AccessRefusedError,
+  NotFoundError,
+  PublishError,
+  ResourceLockedError,
+] as const;
+
 /** Whether an error is of one queue, so that others can be moved. */
 function isOfQueue(error: unknown): boolean {
   const { cause } = Object(error);
-  return [AccessRefusedError, NotFoundError, ResourceLockedError]
-    .some((each) => cause instanceof each);
+  return OF_QUEUE.some((each) => cause instanceof each);
 }
 
 /** Whether nothing that is known of stays. */

@@ -5,12 +5,14 @@ import {
   type DeliveryTag,
   type ErrorCode,
   MessagingError,
+  PublishError,
   SettlementError,
   UnroutableError,
 } from "../mod.ts";
 import { lineOf } from "./advice.ts";
 import { type Movable, movedMessage } from "./move_message.ts";
 import type { Rest } from "./move_rest.ts";
+import { NotTakenError } from "./move_target.ts";
 import { Pacer, pause } from "./pacer.ts";
 
 /** A queue that has had nothing for so long is asked whether it is empty, ms. */
@@ -25,6 +27,8 @@ const DRAIN = 10_000;
 const SOON = 1000;
 /** So often it is looked whether such messages are ready. */
 const MOST_ROUNDS = 5;
+/** So many are kept at least before the queue is given up: they are held meanwhile. */
+const MOST_KEPT = 1000;
 /** So many reasons for which messages are kept are told. */
 const MOST_TOLD = 10;
 
@@ -76,7 +80,7 @@ export interface BacklogCounts {
  */
 export class Backlog {
   readonly #source: Channel;
-  readonly #target: Channel;
+  readonly #target: Pick<Channel, "publish">;
   readonly #options: BacklogOptions;
   readonly #pacer: Pacer;
   readonly #kept: DeliveryTag[] = [];
@@ -96,7 +100,11 @@ export class Backlog {
   readonly #end: AbortSignal;
 
   /** Makes one over a channel of each broker. */
-  constructor(source: Channel, target: Channel, options: BacklogOptions) {
+  constructor(
+    source: Channel,
+    target: Pick<Channel, "publish">,
+    options: BacklogOptions,
+  ) {
     this.#source = source;
     this.#target = target;
     this.#options = options;
@@ -324,11 +332,12 @@ export class Backlog {
     this.#kept.push(delivery.deliveryTag);
     this.#tellKept(delivery, error);
     // They are held until the end, so that they do not come again at once.
-    if (this.#kept.length >= 10 * this.#options.inFlight) {
+    const { from, inFlight } = this.#options;
+    if (this.#kept.length >= Math.max(MOST_KEPT, 10 * inFlight)) {
       this.#fail(
-        new Error(
-          `the target refuses too many messages of queue "${this.#options.from}"`,
-          { cause: error },
+        new PublishError(
+          `the target refuses too many messages of queue "${from}"`,
+          { code: "publish-refused", cause: error },
         ),
       );
     }
@@ -372,9 +381,10 @@ class Unmovable extends Error {
   }
 }
 
-/** Whether an error is of its message alone. */
+/** Whether an error is of its message alone: what no broker can write is a `TypeError`, or a `RangeError`. */
 function isOfOne(error: unknown): boolean {
-  return error instanceof Unmovable || error instanceof RangeError ||
+  return error instanceof Unmovable || error instanceof NotTakenError ||
+    error instanceof TypeError || error instanceof RangeError ||
     error instanceof MessagingError && OF_ONE.has(error.code);
 }
 

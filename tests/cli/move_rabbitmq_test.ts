@@ -1,4 +1,4 @@
-/** RabbitMQ with its management API and without, and the queues that only it has: as a source, and listed. */
+/** RabbitMQ with its management API and without, and the queues that only it has: as a source, and listed; and messages that it does not take. */
 
 import { assertEquals, assertMatch } from "@std/assert";
 import {
@@ -8,11 +8,11 @@ import {
   Exchange,
   Queue,
 } from "@dashi/mq";
-import { findRabbitmq } from "../brokers/rabbitmq.ts";
+import { findRabbitmq, type Rabbitmq } from "../brokers/rabbitmq.ts";
 import { until } from "../brokers/server.ts";
 import { unique } from "../conformance/support.ts";
 import { startManagedRabbitmq } from "../support/managed_rabbitmq.ts";
-import { dashiHere } from "./moving.ts";
+import { dashiHere, Pair } from "./moving.ts";
 
 Deno.test({
   name: "dashi move from RabbitMQ, by its management API and without it",
@@ -40,6 +40,10 @@ Deno.test({
       await t.step(
         "it tells of messages that are delayed",
         () => delayed(source, { from }),
+      );
+      await t.step(
+        "what it does not take stays, and keeps no other",
+        () => notTaken(server),
       );
       await t.step(
         "list has those queues of delays in which something waits, and dlq list none",
@@ -183,6 +187,44 @@ async function listed(source: Connection, from: From): Promise<void> {
     rows.filter(({ source }) => source.startsWith("dashi_")),
     [],
   );
+}
+
+/** It ends a channel over each of them, with all that is in flight there. */
+async function notTaken(server: Rabbitmq): Promise<void> {
+  const before = await server.ask(
+    "application:get_env(rabbit, max_message_size, 134217728)",
+  );
+  const most = (size: string) =>
+    server.ask(`application:set_env(rabbit, max_message_size, ${size})`);
+  await most("50000");
+  try {
+    await using pair = new Pair(`memory://${unique("rabbit")}`, server.url);
+    await pair.open();
+    const large = "x".repeat(60_000);
+    const producer = pair.source.producer({ queue: pair.name });
+    for (let i = 0; i < 200; i++) {
+      await producer.publish(i % 40 === 5 ? large : i, {
+        messageId: `id-${i}`,
+        // Nobody waits there.
+        replyTo: i % 50 === 7 ? "amq.rabbitmq.reply-to" : undefined,
+      });
+    }
+    const { code, rows, err } = await pair.move();
+    const { moved, kept } = rows.at(-1);
+    assertEquals([code, moved, kept], [1, 191, 9], err);
+    assertMatch(err, /stays: .*message size 60000 is larger than .*50000/);
+    assertMatch(err, /stays: .*fast reply consumer does not exist/);
+    assertEquals((await pair.source.queueStatus(pair.name)).messageCount, 9);
+    assertEquals((await pair.arrived()).size, 191);
+    // More than ten times as many as are on their way at once.
+    await producer.publishAll([large, large]);
+    await producer.publish("last", { messageId: "last" });
+    const rest = await pair.move(["--in-flight", "1"]);
+    assertEquals([rest.code, rest.rows.at(-1).moved], [1, 1], rest.err);
+    assertEquals([...(await pair.arrived()).keys()], ["last"]);
+  } finally {
+    await most(before);
+  }
 }
 
 /** The management API tells of a queue a moment later. */

@@ -140,6 +140,29 @@ Deno.test("dashi move on the same broker empties a queue before others come into
   }
 });
 
+Deno.test("dashi move goes on with the other queues where one is full at the target", async () => {
+  const [from, to] = [unique("a"), unique("b")].map((each) =>
+    `memory://${each}`
+  );
+  assert(from && to);
+  await using source = createConnection(from);
+  await using target = createConnection(to);
+  for (const name of ["f.a", "f.b"]) {
+    await source.send(new Queue(name), name);
+  }
+  await target.send(
+    new Queue("f.a", { maxLength: 1, overflow: "reject-publish" }),
+    "full",
+  );
+  const { code, rows, err } = await dashiHere(["move", "f.*"], { from, to });
+  assertEquals(
+    [code, rows.map(({ queue, moved }) => [queue, moved])],
+    [1, [["f.b", 1]]],
+  );
+  assertMatch(err, /0 messages of queue "f\.a" are moved/);
+  assertEquals((await source.queueStatus("f.a")).messageCount, 1);
+});
+
 Deno.test("dashi move on the same broker needs another name, and binds nothing", async () => {
   const from = `memory://${unique("same")}`;
   await using connection = createConnection(from);
