@@ -8,6 +8,7 @@ import {
   UnsupportedError,
 } from "../mod.ts";
 import { lineOf } from "./advice.ts";
+import { lostLetters } from "./move_letters.ts";
 import type { Plan } from "./move_plan.ts";
 
 /** How much is declared at the target: as at the source, queues by their names, or nothing. */
@@ -83,7 +84,16 @@ export async function readTopology(
     );
     return found;
   }
-  const routes = await readRoutes(source, plans, all);
+  const bindings = await source.inspect().bindings();
+  const routes = await readRoutes(source, plans, { queues: all, bindings });
+  notes.push(
+    ...await lostLetters(all, {
+      plans,
+      target,
+      bindings,
+      isThere: (queue) => isThere(target, queue),
+    }),
+  );
   if (target.capabilities.has("shared-topology")) {
     return { ...found, ...routes };
   }
@@ -99,10 +109,8 @@ export async function readTopology(
 async function readRoutes(
   source: Connection,
   plans: readonly Plan[],
-  queues: readonly QueueDeclaration[],
+  { queues, bindings: all }: Pick<Topology, "queues" | "bindings">,
 ): Promise<Pick<Topology, "exchanges" | "bindings">> {
-  const inspector = source.inspect();
-  const all = await inspector.bindings();
   const names = new Set<string>();
   const bindings: Binding[] = [];
   const targets = new Map(plans.map(({ from, to }) => [from.name, to]));
@@ -118,7 +126,7 @@ async function readRoutes(
     if (typeof letters === "string" && letters !== "") names.add(letters);
   }
   const declared = new Map(
-    (await inspector.exchanges()).map((each) => [each.name, each]),
+    (await source.inspect().exchanges()).map((each) => [each.name, each]),
   );
   // A set hands out what is added to it while it is gone through.
   for (const name of names) {

@@ -121,6 +121,40 @@ Deno.test("dashi move of a pattern names each queue by what its * is", async () 
   assertMatch(none.err, /no queue that can be moved is named as "x\.\*"/);
 });
 
+Deno.test("dashi move says whose dead letters would reach nobody at the target", async () => {
+  const [from, to] = [unique("a"), unique("b")].map((each) =>
+    `memory://${each}`
+  );
+  assert(from && to);
+  await using source = createConnection(from);
+  await using target = createConnection(to);
+  const letters = new Exchange("letters", { type: "fanout" });
+  await source.declare([
+    new Queue("parked", { bindings: [binding(letters)] }),
+    new Queue("by.exchange", { deadLetterExchange: letters }),
+    new Queue("by.name", { deadLetter: "dead" }),
+    new Queue("dead"),
+  ]);
+  const noted = async (...args: readonly string[]) => {
+    const { err } = await dashiHere(["move", ...args, "--dry-run"], {
+      from,
+      to,
+    });
+    return err.split("\n").filter((line) => line.includes("dead letters"));
+  };
+  const alone = await noted("by.*");
+  assertMatch(alone[0] ?? "", /queue "by\.exchange" go to "parked"/);
+  assertMatch(alone[1] ?? "", /queue "by\.name" go to "dead"/);
+  assertEquals(alone.length, 2);
+  assertEquals(await noted("--all"), []);
+  // The key is the name of before.
+  const renamed = await noted("*", "--to", "old.*");
+  assertMatch(renamed.join(), /queue "old\.by\.name" go to "dead"/);
+  assertEquals(renamed.length, 1);
+  await target.declare([new Queue("dead"), new Queue("parked")]);
+  assertEquals(await noted("by.*"), []);
+});
+
 Deno.test("dashi move on the same broker empties a queue before others come into it", async () => {
   const from = `memory://${unique("chain")}`;
   await using connection = createConnection(from);
