@@ -214,10 +214,9 @@ export class StoreChannel implements Channel {
       store.limits.reserveWait,
     );
     consumer.subscription = subscription;
-    void subscription.ended.then(({ type }) => {
-      // Who consumes again takes its place: else an exclusive one would be in its own way.
-      if (type === "lost") consumerTags.delete(record.consumerTag);
-    });
+    void subscription.ended.then(({ type }) =>
+      type === "cancelled" ? undefined : this.#forget(queue, consumerTag)
+    );
     if (this.#ended) {
       await subscription[Symbol.asyncDispose]();
       throw this.#endedError("consume");
@@ -308,21 +307,48 @@ export class StoreChannel implements Channel {
       this.#context.loopFor(subscription.queue).wake(subscription.queue);
     },
     cancel: async (subscription) => {
-      const { declarer, clock, operationTimeout, consumerTags } = this.#context;
       const { queue, consumerTag } = subscription;
-      const consumer = this.#consumers.get(consumerTag);
       await this.#context.loopFor(queue).remove(subscription);
-      this.#consumers.delete(consumerTag);
-      if (consumer === undefined) return;
-      consumerTags.delete(consumer.record.consumerTag);
-      await declarer.change(
-        { type: "queue", name: queue },
-        (topology) =>
-          planCancel(topology, { queue, consumer: consumer.record }),
-        { deadline: clock.now() + operationTimeout },
-      );
+      await this.#removeConsumer(queue, consumerTag, planCancel);
     },
   };
+
+  /**
+   * A consumer has ended that nobody cancelled: it counts no more, nor is an exclusive one in
+   * the way of the next. An auto-delete queue stays with its last one, which may come back.
+   */
+  async #forget(queue: string, consumerTag: string): Promise<void> {
+    try {
+      await this.#removeConsumer(
+        queue,
+        consumerTag,
+        (topology, what) =>
+          topology.queue(queue)?.declaration.autoDelete
+            ? []
+            : planCancel(topology, what),
+      );
+    } catch {
+      // With the connection its consumers go, too.
+    }
+  }
+
+  async #removeConsumer(
+    queue: string,
+    consumerTag: string,
+    plan: typeof planCancel,
+  ): Promise<void> {
+    const { declarer, clock, operationTimeout, consumerTags } = this.#context;
+    const record = this.#consumers.get(consumerTag)?.record;
+    this.#consumers.delete(consumerTag);
+    if (record === undefined) return;
+    consumerTags.delete(record.consumerTag);
+    if (this.#lost !== undefined) return;
+    await declarer.change(
+      { type: "queue", name: queue },
+      (topology) => plan(topology, { queue, consumer: record }),
+      { deadline: clock.now() + operationTimeout },
+    );
+  }
 
   #check(options: CallOptions | undefined, action: () => string): void {
     if (this.#ended) throw this.#endedError(action());

@@ -1,10 +1,11 @@
 /** Consumers in the tables, over the connections of their owner. */
 
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { turn } from "../../../async/turn.ts";
 import { AccessRefusedError } from "../../../model/errors.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
 import { TestClock } from "../../../testing/clock.ts";
-import { open, QUEUE } from "../../support/stores.ts";
+import { message, open, QUEUE } from "../../support/stores.ts";
 
 Deno.test("a consumer takes the place of those that its owner's lost connection has left, and of no other", async () => {
   const clock = new TestClock();
@@ -38,4 +39,74 @@ Deno.test("a consumer takes the place of those that its owner's lost connection 
   for (const { connection } of [again, other, lost]) {
     await connection[Symbol.asyncDispose]();
   }
+});
+
+for (const how of ["the take fails", "its queue fails"] as const) {
+  Deno.test(`a consumer that ends because ${how} counts no more, and one may come by its tag`, async () => {
+    const clock = new TestClock();
+    const broker = new MemoryBroker(clock);
+    const error = new AccessRefusedError("no right to take");
+    let isRefused = true;
+    const { channel, connection } = await open(
+      (inner) => ({
+        messages: {
+          reserve: async (wants, options) => {
+            if (!isRefused) return await inner.messages.reserve(wants, options);
+            if (how === "the take fails") throw error;
+            return {
+              reservations: [],
+              missing: [],
+              failed: new Map([["q", error]]),
+            };
+          },
+        },
+      }),
+      clock,
+      broker,
+    );
+    await channel.declareQueue(QUEUE);
+    const consume = () =>
+      channel.consume("q", () => {}, {
+        prefetch: 1,
+        exclusive: true,
+        consumerTag: "t",
+      });
+    const { ended } = await consume();
+    const reason = await ended;
+    assertEquals("error" in reason && reason.error, error);
+    for (let i = 0; i < 10; i++) await turn();
+    assertEquals(broker.topology.queue("q")?.consumers, []);
+    isRefused = false;
+    await consume();
+    assertEquals((await channel.checkQueue("q")).consumerCount, 1);
+    await connection[Symbol.asyncDispose]();
+  });
+}
+
+Deno.test("an auto-delete queue outlives its last consumer that was lost: it may come back", async () => {
+  const clock = new TestClock();
+  const broker = new MemoryBroker(clock);
+  let isRefused = true;
+  const { channel, connection } = await open(
+    (inner) => ({
+      messages: {
+        reserve: async (wants, options) => {
+          if (isRefused) throw new AccessRefusedError("not now");
+          return await inner.messages.reserve(wants, options);
+        },
+      },
+    }),
+    clock,
+    broker,
+  );
+  await channel.declareQueue({ ...QUEUE, autoDelete: true });
+  await channel.publish(message("", "q"));
+  await (await channel.consume("q", () => {}, { prefetch: 1 })).ended;
+  for (let i = 0; i < 10; i++) await turn();
+  isRefused = false;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  await channel.consume("q", () => resolve(), { prefetch: 1 });
+  await promise;
+  assertEquals((await channel.checkQueue("q")).consumerCount, 1);
+  await connection[Symbol.asyncDispose]();
 });
