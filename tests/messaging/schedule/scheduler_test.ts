@@ -10,6 +10,7 @@ import {
 } from "@dashi/mq";
 import { createTestBroker, type TestBroker } from "@dashi/mq/testing";
 import { PublishError } from "../../../model/errors.ts";
+import { type Delivery, deliveryTag } from "../../../model/message.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
 import { MemoryStore } from "../../../transports/memory/store.ts";
 import {
@@ -274,6 +275,60 @@ Deno.test("a process that finds nothing to hold leaves the queue to others, and 
   await clock.advance(5000);
   assertEquals([await consumers(), scheduler.health().held], [1, 1]);
   await clock.advanceUntil(close());
+});
+
+/** Somebody consumes from the table's queue, as a holder does, and has no room for a question. */
+async function busyHolder(broker: TestBroker) {
+  const other = broker.connect();
+  const table = "dashi.schedules";
+  await other.send(new Queue(table), "what it is busy with");
+  const channel = await other.channel();
+  const deliveries: Delivery[] = [];
+  await channel.consume(table, (each) => deliveries.push(each), {
+    prefetch: 1,
+  });
+  const connection = broker.connect();
+  let answer: unknown;
+  // A process that asks looks into the queue as all do.
+  connection.schedules().then((list) => answer = list);
+  return {
+    other,
+    deliveries,
+    answer: () => answer,
+    questions: async () => (await other.queueStatus(table)).messageCount,
+    take: () => channel.ack(deliveries[0]?.deliveryTag ?? deliveryTag(0)),
+  };
+}
+
+/** When the first look is, and how long a holder has then: waits are the longest here, by `random` of the broker. */
+const [FIRST_LOOK, HOLDERS_TURN] = [375, 1250];
+
+Deno.test("what was asked is left to a holder that is there for its turn, and answered by another after it", async () => {
+  await using broker = createTestBroker();
+  const { clock } = broker;
+  const { answer, questions } = await busyHolder(broker);
+  await clock.advance(FIRST_LOOK + HOLDERS_TURN - 1);
+  assertEquals([answer(), await questions()], [undefined, 1]);
+  await clock.advance(1);
+  assertEquals([answer(), await questions()], [[], 0]);
+});
+
+Deno.test("a holder that takes in its turn what was asked answers it, and nobody else does", async () => {
+  await using broker = createTestBroker();
+  const { clock } = broker;
+  const holder = await busyHolder(broker);
+  await clock.advance(FIRST_LOOK + HOLDERS_TURN - 1);
+  await holder.take();
+  await clock.advance(1);
+  assertEquals([holder.answer(), holder.deliveries.length], [undefined, 2]);
+  const { replyTo = "", correlationId } = holder.deliveries[1]?.properties ??
+    {};
+  await holder.other.producer().publish([], {
+    routingKey: replyTo,
+    correlationId,
+  });
+  await clock.advance(0);
+  assertEquals(holder.answer(), []);
 });
 
 Deno.test("health() and holds tell of schedules, and close() gives them back", async () => {
