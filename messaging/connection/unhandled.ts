@@ -36,6 +36,8 @@ export class Unhandled {
   readonly #clock: Clock;
   readonly #listener: UnhandledListener | undefined;
   readonly #told = new Map<string, Told>();
+  /** Failures for which a message is given up, until it is known what becomes of it: that is one line. */
+  readonly #held = new Map<string, FailedHandler>();
   /** Cancels the report at the end of the process. */
   #stay: (() => void) | undefined;
 
@@ -47,22 +49,52 @@ export class Unhandled {
 
   /** Tells of an event, if it is one of something that went wrong. */
   tell(event: ConnectionEvent): void {
+    if (this.#listener !== undefined) this.#call(this.#listener, event);
+    else if (isFinal(event)) this.#hold(event);
+    else {
+      const failure = this.#letGo(event);
+      // Of the others that tell what has become of a message each has its error.
+      if (failure !== undefined && !OUTCOMES.has(event.type)) {
+        this.#log(failure);
+      }
+      this.#log(event);
+    }
+  }
+
+  #call(listener: UnhandledListener, event: ConnectionEvent): void {
+    if (describe(event) === undefined) return;
+    // It must not end the connection whose event it gets.
+    const failed = (error: unknown) =>
+      console.error(
+        `@dashi/mq: "onUnhandled" threw: ${printable(errorText(error))}`,
+      );
+    try {
+      const told: unknown = listener(event);
+      if (told instanceof Promise) told.catch(failed);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  #hold(event: FailedHandler): void {
+    const before = this.#letGo(event);
+    if (before !== undefined) this.#log(before);
+    this.#held.set(keyOf(event), event);
+    this.#stay ??= atExit(() => this.flush());
+  }
+
+  /** Returns the failure that an event is of the same message as, which is held no more. */
+  #letGo(event: ConnectionEvent): FailedHandler | undefined {
+    if (this.#held.size === 0 || !("messageId" in event)) return undefined;
+    const key = keyOf(event);
+    const held = this.#held.get(key);
+    this.#held.delete(key);
+    return held;
+  }
+
+  #log(event: ConnectionEvent): void {
     const text = describe(event);
     if (text === undefined) return;
-    if (this.#listener !== undefined) {
-      // It must not end the connection whose event it gets.
-      const failed = (error: unknown) =>
-        console.error(
-          `@dashi/mq: "onUnhandled" threw: ${printable(errorText(error))}`,
-        );
-      try {
-        const told: unknown = this.#listener(event);
-        if (told instanceof Promise) told.catch(failed);
-      } catch (error) {
-        failed(error);
-      }
-      return;
-    }
     const kind = kindOf(event);
     const now = this.#clock.now();
     const before = this.#told.get(kind);
@@ -89,6 +121,9 @@ export class Unhandled {
 
   /** Reports, in one line, the events that were only counted: nothing more comes. */
   flush(): void {
+    const held = [...this.#held.values()];
+    this.#held.clear();
+    for (const each of held) this.#log(each);
     this.#stay?.();
     this.#stay = undefined;
     const byType = new Map<string, Pick<Told, "silent" | "where">>();
@@ -111,6 +146,28 @@ export class Unhandled {
       } (connection.events() and "onUnhandled" tell each)`,
     );
   }
+}
+
+/** Events that say why a message is given up, and what has become of it. */
+const OUTCOMES: ReadonlySet<ConnectionEvent["type"]> = new Set<
+  ConnectionEvent["type"]
+>(["parked", "rejected", "dropped", "quarantined"]);
+
+/** A handler that has failed. */
+type FailedHandler = Extract<ConnectionEvent, { type: "handler-failed" }>;
+
+/** Whether the message is tried no more: another event says what has become of it. */
+function isFinal(event: ConnectionEvent): event is FailedHandler {
+  return event.type === "handler-failed" &&
+    (event.next?.type === "park" || event.next?.type === "reject" ||
+      event.next?.type === "drop");
+}
+
+/** Tells messages apart. */
+function keyOf(
+  event: { readonly messageId: string | undefined; readonly queue?: unknown },
+): string {
+  return `${event.queue}\n${event.messageId}`;
 }
 
 /** Names the queues or exchanges of the events that were counted. */

@@ -1,9 +1,10 @@
 /** The lines on the console while nobody listens. */
 
-import { assertEquals } from "@std/assert";
-import { SettlementError } from "../../../mod.ts";
+import { assert, assertEquals } from "@std/assert";
+import { createConnection, Queue, SettlementError } from "../../../mod.ts";
 import { Unhandled } from "../../../messaging/connection/unhandled.ts";
 import { TestClock } from "../../../testing/clock.ts";
+import { until } from "../../conformance/support.ts";
 
 Deno.test("events that were counted and not told are told in one line at the end", () => {
   const lines: string[] = [];
@@ -83,4 +84,83 @@ Deno.test("a message that its connection took with it is not told as its handler
   assertEquals(lines, [
     '@dashi/mq: a message (7) of queue "jobs" is not settled here: Cannot ack it: its connection has ended',
   ]);
+});
+
+/** Collects the lines on the console meanwhile. */
+async function linesOf(run: () => Promise<void>): Promise<string[]> {
+  const lines: string[] = [];
+  const { error } = console;
+  // deno-lint-ignore no-console -- it is looked at
+  console.error = (line: string) => lines.push(line);
+  try {
+    await run();
+  } finally {
+    // deno-lint-ignore no-console -- it is looked at
+    console.error = error;
+  }
+  return lines;
+}
+
+for (
+  const [what, deadLetter, place] of [
+    ["parked", undefined, "jobs.failed"],
+    ["dead-lettered", "jobs.dead", "jobs.dead"],
+  ] as const
+) {
+  Deno.test(`a message that its schema refuses, and that is ${what}, is one line`, async () => {
+    const lines = await linesOf(async () => {
+      await using connection = createConnection(
+        `memory://${crypto.randomUUID()}`,
+      );
+      const schema = () => {
+        throw new Error("no number");
+      };
+      const queue = new Queue<never>("jobs", { schema, deadLetter });
+      for (const messageId of ["one", "two"]) {
+        await connection.send(new Queue("jobs", { deadLetter }), 1, {
+          messageId,
+        });
+      }
+      const running = connection.consumer(queue).run(() => {});
+      running.catch(() => {});
+      const failed = async () =>
+        await connection.queueStatus(place).catch(() => undefined);
+      await until(
+        async () => (await failed())?.messageCount === 2,
+        "both among the failed messages",
+      );
+    });
+    const [first = "", ...others] = lines;
+    assert(/one.*jobs.*no number/.test(first), lines.join("\n"));
+    // What came after it in the minute is one line at the end, for all of it.
+    assertEquals(others.length, 1, lines.join("\n"));
+    assert(others[0]?.includes("1 more of"), lines.join("\n"));
+  });
+}
+
+Deno.test("a message that cannot be parked is told with why its handler failed, and why it stays", () => {
+  const clock = new TestClock();
+  return linesOf(() => {
+    const unhandled = new Unhandled(clock, undefined);
+    const failed = { type: "handler-failed", queue: "jobs", messageId: "7" };
+    unhandled.tell({
+      ...failed,
+      type: "handler-failed",
+      error: new Error("boom"),
+      attempt: 1,
+      next: { type: "park" },
+    });
+    unhandled.tell({
+      ...failed,
+      type: "handler-failed",
+      error: new Error("no right to park it"),
+      attempt: 1,
+      next: undefined,
+    });
+    unhandled.flush();
+    return Promise.resolve();
+  }).then((lines) => {
+    assert(lines[0]?.includes("boom"), lines.join("\n"));
+    assertEquals(lines.length, 2, lines.join("\n"));
+  });
 });
