@@ -30,6 +30,47 @@ export function capabilitiesOf(
   return all;
 }
 
+/** The parts that a capability rests on, and how each is found. */
+const PARTS: readonly (readonly [
+  Capability,
+  string,
+  (store: Store) => unknown,
+])[] = [
+  ["known-queues", "topology", ({ topology }) => topology],
+  ["shared-topology", "topology", ({ topology }) => topology],
+  ["quarantine", "quarantine", ({ quarantine }) => quarantine],
+  ["shared-rate", "rates", ({ rates }) => rates],
+  ["inspect", "inspection", ({ inspection }) => inspection],
+  ["transaction", "transactions", ({ transactions }) => transactions],
+  [
+    "cancel-delayed",
+    "messages.changeDelayed",
+    ({ messages }) => messages.changeDelayed,
+  ],
+];
+
+/**
+ * Refuses a store that promises what it has no part for.
+ *
+ * @param name The transport's name, for the error.
+ * @param store The store.
+ * @throws {TypeError} If it names such a capability: it says what to add.
+ */
+export function checkParts(name: string, store: Store): void {
+  for (const [capability, part, find] of PARTS) {
+    if (!store.capabilities.has(capability) || find(store) !== undefined) {
+      continue;
+    }
+    throw new TypeError(
+      `Cannot use the store of the transport "${name}": it names the capability "${capability}" and has no "${part}"; add that${
+        part === "topology"
+          ? ", whose tables name every queue that is there or find it by findQueue"
+          : ""
+      }, or leave the capability out`,
+    );
+  }
+}
+
 /** The highest priority of brokers that lack `wide-priority`. */
 const HIGHEST = 9;
 

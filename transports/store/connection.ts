@@ -21,7 +21,7 @@ import type { Inspection } from "../inspection.ts";
 import type { OutboxRows } from "../outbox.ts";
 import type { Peer } from "../peer.ts";
 import type { Rates } from "../rates.ts";
-import { capabilitiesOf } from "./capabilities.ts";
+import { capabilitiesOf, checkParts } from "./capabilities.ts";
 import { StoreChannel } from "./channel.ts";
 import type { ChannelContext } from "./channel_context.ts";
 import { DeadLetters } from "./dead_letters.ts";
@@ -124,6 +124,12 @@ export function createStoreTransport(
         () => `connect to "${formatUrl(url)}"`,
       );
       const store = await options.open(url, connectOptions);
+      try {
+        checkParts(options.name, store);
+      } catch (error) {
+        await store[Symbol.asyncDispose]();
+        throw error;
+      }
       return new StoreConnection(store, connectOptions);
     },
   };

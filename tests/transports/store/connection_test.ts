@@ -1,6 +1,7 @@
 /** The beginning and the end of a connection to a store, and what it does by itself between them. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { createConnection } from "@dashi/mq";
 import { turn } from "../../../async/turn.ts";
 import {
   AccessRefusedError,
@@ -172,4 +173,43 @@ Deno.test("an owner that was taken for dead has lost its messages, and those of 
   assertEquals(lost, 1);
   await connection[Symbol.asyncDispose]();
   await other.connection[Symbol.asyncDispose]();
+});
+
+Deno.test("a store that names a capability without its part is refused when it is connected to, and closed", async () => {
+  const clock = new TestClock();
+  for (
+    const [capability, part] of [
+      ["known-queues", "topology"],
+      ["shared-topology", "topology"],
+      ["quarantine", "quarantine"],
+      ["shared-rate", "rates"],
+      ["inspect", "inspection"],
+      ["transaction", "transactions"],
+      ["cancel-delayed", "messages.changeDelayed"],
+    ] as const
+  ) {
+    let isClosed = false;
+    const transport = createStoreTransport({
+      name: "mine",
+      open: () => {
+        const inner = new MemoryStore(new MemoryBroker(clock), { clock });
+        const { limits, closed, messages } = changed(inner, {});
+        return Promise.resolve({
+          limits,
+          closed,
+          messages,
+          capabilities: new Set([capability]),
+          [Symbol.asyncDispose]: () => {
+            isClosed = true;
+            return Promise.resolve();
+          },
+        });
+      },
+    });
+    await using connection = createConnection("mine://", { transport });
+    const error = await assertRejects(() => connection.connect(), TypeError);
+    assert(error.message.includes(`"${capability}"`), error.message);
+    assert(error.message.includes(`no "${part}"; add that`), error.message);
+    assert(isClosed);
+  }
 });
