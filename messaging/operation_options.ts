@@ -1,4 +1,5 @@
 import type { Clock } from "../async/clock.ts";
+import { MAX_WAIT } from "../model/checks.ts";
 import { OptionError } from "../model/errors.ts";
 import { quote } from "../model/foreign_text.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "./known_options.ts";
@@ -92,13 +93,15 @@ export function checkDuration(name: string, value: number): void {
  *
  * @param name The option's name.
  * @param value Its value, ms.
- * @throws {RangeError} If it is not a finite number above 0.
+ * @throws {RangeError} If it is not a number above 0, and up to ten years.
  */
 export function checkInterval(name: string, value: number): void {
   checkDuration(name, value);
-  if (value < Infinity) return;
+  if (value <= MAX_WAIT) return;
   throw new RangeError(
-    `Cannot use Infinity as "${name}": it must be a number of milliseconds`,
+    `Cannot use ${
+      quote(value)
+    } as "${name}": it must be a number of milliseconds up to ${MAX_WAIT}`,
   );
 }
 
@@ -107,14 +110,14 @@ export function checkInterval(name: string, value: number): void {
  *
  * @param name The option's name.
  * @param value Its value, ms.
- * @throws {RangeError} If it is not a number of 0 or more.
+ * @throws {RangeError} If it is not a number from 0 to ten years.
  */
 export function checkDelay(name: string, value: number): void {
-  if (typeof value === "number" && value >= 0 && value < Infinity) return;
+  if (typeof value === "number" && value >= 0 && value <= MAX_WAIT) return;
   throw new RangeError(
     `Cannot use ${
       quote(value)
-    } as "${name}": it must be a number of milliseconds, 0 or more`,
+    } as "${name}": it must be a number of milliseconds, 0 or more and up to ${MAX_WAIT}`,
   );
 }
 

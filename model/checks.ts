@@ -19,8 +19,8 @@ import type { QueueDeclaration } from "./queue.ts";
 /** AMQP's short strings: names, keys and properties have 255 bytes at most. */
 const SHORT = 255;
 
-/** The longest time that a message may wait in a queue, ms: RabbitMQ's ten years. */
-export const MAX_EXPIRATION = 315_360_000_000;
+/** The longest time that a message may wait, be it delayed or in a queue, ms: RabbitMQ's ten years. */
+export const MAX_WAIT = 315_360_000_000;
 
 /** So deep may tables and lists lie in each other. */
 const MAX_DEPTH = 100;
@@ -171,10 +171,11 @@ export function checkPublishing(message: Publishing): number {
   checkProperty("type", type);
   checkProperty("userId", userId);
   checkProperty("appId", appId);
+  checkDelay(message.delay);
   const { headers, priority, expiration, timestamp } = properties;
   if (priority !== undefined) checkInteger("priority", priority, 255);
   if (expiration !== undefined) {
-    checkInteger("expiration", expiration, MAX_EXPIRATION);
+    checkInteger("expiration", expiration, MAX_WAIT);
   }
   if (timestamp !== undefined) checkTimestamp(timestamp);
   return headers === undefined ? 0 : tableSize(headers, 0);
@@ -190,6 +191,15 @@ function checkInteger(name: string, value: number, most: number): void {
     `Cannot publish with ${name} ${
       quote(value)
     }: it must be a whole number from 0 to ${most}`,
+  );
+}
+
+function checkDelay(value: number): void {
+  if (typeof value === "number" && value >= 0 && value <= MAX_WAIT) return;
+  throw new RangeError(
+    `Cannot publish with delay ${
+      quote(value)
+    }: it must be a number of milliseconds from 0 to ${MAX_WAIT}`,
   );
 }
 

@@ -1,3 +1,4 @@
+import { MAX_WAIT } from "../model/checks.ts";
 import { OptionError } from "../model/errors.ts";
 import { quote } from "../model/foreign_text.ts";
 import type { BrokerUrl } from "./broker_url.ts";
@@ -199,7 +200,8 @@ export function checkedOption<T>(
 }
 
 /**
- * Makes a reader for a duration: seconds in a URL, milliseconds in an object.
+ * Makes a reader for a duration of ten years at most: seconds in a URL, milliseconds in an
+ * object.
  *
  * @param urlName Its name in a URL.
  * @returns The reader; it gives milliseconds.
@@ -215,7 +217,7 @@ export function checkedOption<T>(
  * ```
  */
 export function durationOption(urlName?: string): OptionReader<number> {
-  return {
+  const duration: OptionReader<number> = {
     urlName,
     fromUrl: (name, value) => readSeconds(name, value),
     fromObject(name, value) {
@@ -223,6 +225,11 @@ export function durationOption(urlName?: string): OptionReader<number> {
       throw invalidOption(name, value, "a number of milliseconds of 0 or more");
     },
   };
+  return checkedOption(
+    duration,
+    (ms) => ms <= MAX_WAIT,
+    `no longer than ten years, ${MAX_WAIT} ms`,
+  );
 }
 
 /**

@@ -1,3 +1,4 @@
+import { MAX_WAIT } from "../model/checks.ts";
 import { PreconditionFailedError } from "../model/errors.ts";
 import type { FieldTable, FieldValue } from "../model/field_table.ts";
 
@@ -35,8 +36,8 @@ const OVERFLOWS: readonly FieldValue[] = [
 
 /** The arguments of queues that have a meaning here, and the values that they may have. */
 const CHECKS: ReadonlyMap<string, Check> = new Map<string, Check>([
-  ["x-message-ttl", isNumber(0)],
-  ["x-expires", isNumber(1)],
+  ["x-message-ttl", isNumber(0, MAX_WAIT)],
+  ["x-expires", isNumber(1, MAX_WAIT)],
   ["x-max-length", isNumber(0)],
   ["x-max-length-bytes", isNumber(0)],
   ["x-max-priority", isNumber(1, 255)],

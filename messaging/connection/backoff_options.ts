@@ -1,4 +1,5 @@
 import type { Backoff, DefaultDelays } from "../../async/backoff.ts";
+import { MAX_WAIT } from "../../model/checks.ts";
 import { quote } from "../../model/foreign_text.ts";
 import { checkDuration } from "../operation_options.ts";
 
@@ -40,9 +41,8 @@ export function checkBackoff(name: string, waits: Backoff): void {
   const { initialDelay, maxDelay, factor, jitter } = waits;
   if (initialDelay !== undefined) {
     const least = Number.MIN_VALUE;
-    const right = "milliseconds above 0";
-    const most = Number.MAX_VALUE;
-    checkNumber(`${name}.initialDelay`, initialDelay, least, most, right);
+    const right = `milliseconds above 0 and up to ${MAX_WAIT}`;
+    checkNumber(`${name}.initialDelay`, initialDelay, least, MAX_WAIT, right);
   }
   if (maxDelay !== undefined) checkDuration(`${name}.maxDelay`, maxDelay);
   if (factor !== undefined) {

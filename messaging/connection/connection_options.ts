@@ -60,7 +60,7 @@ export interface ConnectionOptions {
   readonly connectTimeout?: number | undefined;
   /** Milliseconds that any other call takes at most. @default {30_000} */
   readonly operationTimeout?: number | undefined;
-  /** Milliseconds between signs of life; a broker that is silent for two of them is lost. 0 turns them off. @default {10_000} */
+  /** Milliseconds between signs of life, up to 65,535,000; a broker that is silent for two of them is lost. 0 turns them off. @default {10_000} */
   readonly heartbeat?: number | undefined;
   /** In which order several URLs are tried. @default {"round-robin"} */
   readonly failoverStrategy?: FailoverStrategy | undefined;
@@ -140,6 +140,27 @@ const RECONNECT: KnownOptions = optionsOf<ReconnectOptions>(
   FORMER_BACKOFF,
 );
 
+/** AMQP's, which is 65,535 seconds, ms. */
+const MAX_HEARTBEAT = 65_535_000;
+
+/**
+ * Refuses a value that is no heartbeat.
+ *
+ * @param heartbeat Its value, ms.
+ * @throws {RangeError} If it is not a number from 0 to 65,535 seconds.
+ */
+export function checkHeartbeat(heartbeat: number): void {
+  if (
+    typeof heartbeat === "number" && heartbeat >= 0 &&
+    heartbeat <= MAX_HEARTBEAT
+  ) return;
+  throw new RangeError(
+    `Cannot use ${
+      quote(heartbeat)
+    } as "heartbeat": it must be a number of milliseconds up to ${MAX_HEARTBEAT}, or 0 for none`,
+  );
+}
+
 /**
  * Refuses options that make no sense.
  *
@@ -163,16 +184,7 @@ export function checkOptions(options: ConnectionOptions): void {
   if (operationTimeout !== undefined) {
     checkDuration("operationTimeout", operationTimeout);
   }
-  if (
-    heartbeat !== undefined &&
-    (typeof heartbeat !== "number" || !(heartbeat >= 0))
-  ) {
-    throw new RangeError(
-      `Cannot use ${
-        quote(heartbeat)
-      } as "heartbeat": it must be a number of milliseconds, or 0 for none`,
-    );
-  }
+  if (heartbeat !== undefined) checkHeartbeat(heartbeat);
   if (reconnect === undefined || reconnect === false) return;
   checkKnown(reconnect, RECONNECT);
   checkBackoff("reconnect", reconnect);

@@ -13,7 +13,11 @@ import {
   readSharedQuery,
   type TlsFile,
 } from "../../url/mod.ts";
-import { type ConnectionOptions, DEFAULTS } from "./connection_options.ts";
+import {
+  checkHeartbeat,
+  type ConnectionOptions,
+  DEFAULTS,
+} from "./connection_options.ts";
 import type { ReadFile } from "./tls_files.ts";
 import { chooseTls } from "./tls_choice.ts";
 import type { UrlInput } from "./url_input.ts";
@@ -112,6 +116,8 @@ function readEndpoint(parsed: BrokerUrl, options: ConnectionOptions): Endpoint {
       : source.defaults,
     { tls: tls !== undefined && tls !== false },
   );
+  const heartbeat = shared.heartbeat ?? options.heartbeat ?? DEFAULTS.heartbeat;
+  checkHeartbeat(heartbeat);
   const passwordsGiven: string[] = [];
   const standIn = options.transport === undefined ? standInOf(url) : undefined;
   const load = standIn === undefined
@@ -127,20 +133,27 @@ function readEndpoint(parsed: BrokerUrl, options: ConnectionOptions): Endpoint {
     tls,
     tlsFiles: shared.tlsFiles ?? [],
     readFile,
-    connectTimeout: shared.connectTimeout ?? options.connectTimeout ??
-      DEFAULTS.connectTimeout,
-    operationTimeout: options.operationTimeout ?? DEFAULTS.operationTimeout,
+    connectTimeout: inTimers(
+      shared.connectTimeout ?? options.connectTimeout ??
+        DEFAULTS.connectTimeout,
+    ),
+    operationTimeout: inTimers(
+      options.operationTimeout ?? DEFAULTS.operationTimeout,
+    ),
     maxResponseSize: options.maxResponseSize ?? MAX_RESPONSE,
     // The clock of a test says nothing of the event loop, which is looked at by it.
-    heartbeat: standIn === undefined
-      ? shared.heartbeat ?? options.heartbeat ?? DEFAULTS.heartbeat
-      : Infinity,
+    heartbeat: standIn === undefined ? heartbeat : Infinity,
     transportOptions: shared.loginMethod === undefined
       ? options.transportOptions ?? {}
       : { loginMethod: shared.loginMethod, ...options.transportOptions },
     loader: new TransportLoader(source.name, load),
     standIn,
   };
+}
+
+/** Brokers' clients set timers of the platform, and one of more than 2^31 - 1 ms fires at once. */
+function inTimers(timeout: number): number {
+  return Math.min(timeout, 2_147_483_647);
 }
 
 /**

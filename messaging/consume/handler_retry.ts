@@ -1,4 +1,5 @@
 import { type Backoff, backoff } from "../../async/backoff.ts";
+import { MAX_WAIT } from "../../model/checks.ts";
 import { OptionError } from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import { quote } from "../../model/foreign_text.ts";
@@ -10,7 +11,7 @@ import {
   RETRY_DELAYS,
 } from "../connection/backoff_options.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
-import { checkCount } from "../operation_options.ts";
+import { checkCount, checkDelay } from "../operation_options.ts";
 
 /**
  * How to try a message again whose handler threw: at first after a second, and at least
@@ -302,20 +303,13 @@ function delayAfter(
 ): number {
   const { backoff: own } = retry;
   if (own === undefined) {
-    return Math.round(backoff(calls - 1, retry, RETRY_DELAYS, random));
+    const delay = backoff(calls - 1, retry, RETRY_DELAYS, random);
+    return Math.round(Math.min(delay, MAX_WAIT)); // with no `maxDelay` it may be any
   }
   if (typeof own === "number") return own;
   const delay = own(calls);
   checkDelay("retry.backoff", delay);
   return delay;
-}
-
-function checkDelay(name: string, value: number): void {
-  if (typeof value !== "number" || !(value >= 0)) {
-    throw new RangeError(
-      `Cannot use ${value} as "${name}": it must be a number of milliseconds, 0 or more`,
-    );
-  }
 }
 
 /**

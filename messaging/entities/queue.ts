@@ -1,4 +1,4 @@
-import { checkName } from "../../model/checks.ts";
+import { checkName, MAX_WAIT } from "../../model/checks.ts";
 import { quote } from "../../model/foreign_text.ts";
 import type { FieldTable, FieldValue } from "../../model/field_table.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
@@ -204,8 +204,15 @@ function argumentsOf(
   const { deadLetterExchange } = options;
   const all: Record<string, FieldValue | undefined> = {
     ...options.arguments,
-    ...number(name, "x-expires", "expires", options.expires, 1),
-    ...number(name, "x-message-ttl", "messageTtl", options.messageTtl, 0),
+    ...number(name, "x-expires", "expires", options.expires, 1, MAX_WAIT),
+    ...number(
+      name,
+      "x-message-ttl",
+      "messageTtl",
+      options.messageTtl,
+      0,
+      MAX_WAIT,
+    ),
     ...number(name, "x-max-length", "maxLength", options.maxLength, 0),
     ...number(
       name,

@@ -1,5 +1,6 @@
 /** The types of RabbitMQ's queues, and what each takes: what it refuses is refused before it is sent. */
 
+import { MAX_WAIT } from "../../model/checks.ts";
 import { UnsupportedError } from "../../model/errors.ts";
 import type { FieldTable, FieldValue } from "../../model/field_table.ts";
 import { quote } from "../../model/foreign_text.ts";
@@ -149,7 +150,8 @@ export function delayedRetryOf(
   const wait = (name: "min" | "max", least: number): number => {
     // One that is missing is refused, too.
     const value = given[name] ?? NaN;
-    return number(queue, name, `delayedRetry.${name}`, value, least)[name] ?? 0;
+    const option = `delayedRetry.${name}`;
+    return number(queue, name, option, value, least, MAX_WAIT)[name] ?? 0;
   };
   const min = wait("min", 1);
   return { min, max: wait("max", min) };

@@ -3,6 +3,7 @@ import {
   parseJson,
   stringifyJson,
 } from "../../codec/mod.ts";
+import { MAX_WAIT } from "../../model/checks.ts";
 import { OptionError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { OutboxRow } from "../../transports/outbox.ts";
@@ -15,7 +16,6 @@ import {
   checkExchange,
   checkQueue,
   checkRange,
-  MAX_DELAY,
   propertiesOf,
 } from "../publish/publishing.ts";
 import type { OutboxPublishOptions } from "./outbox_options.ts";
@@ -47,7 +47,7 @@ export async function makeMessage(
   return {
     ...destinationOf(options),
     mandatory: options.mandatory === true,
-    delay: checkRange("delay", options.delay, 0, MAX_DELAY) ?? 0,
+    delay: checkRange("delay", options.delay, 0, MAX_WAIT) ?? 0,
     properties: propertiesOf(options, options.replyTo, encoded),
     body: encoded.body,
   };

@@ -1,5 +1,6 @@
 import { turn } from "../../async/turn.ts";
 import type * as codec from "../../codec/mod.ts";
+import { MAX_WAIT } from "../../model/checks.ts";
 import { TimeoutError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import { checkEntities } from "../entities/entities.ts";
@@ -22,7 +23,6 @@ import {
   checkExchange,
   checkQueue,
   checkRange,
-  MAX_DELAY,
   propertiesOf,
 } from "./publishing.ts";
 import {
@@ -349,7 +349,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
       routingKey,
       mandatory: options.mandatory ??
         (exchange === "" && this.#session.knowsQueues),
-      delay: checkRange("delay", options.delay, 0, MAX_DELAY) ?? 0,
+      delay: checkRange("delay", options.delay, 0, MAX_WAIT) ?? 0,
       properties: propertiesOf(options, replyTo, encoded),
       body: encoded.body,
       ownsProperties: true,

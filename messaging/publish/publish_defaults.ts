@@ -1,4 +1,4 @@
-import { MAX_EXPIRATION } from "../../model/checks.ts";
+import { MAX_WAIT } from "../../model/checks.ts";
 import { OptionError } from "../../model/errors.ts";
 import { checkDedupe } from "./dedupe.ts";
 import { checkDuration, checkSignal } from "../operation_options.ts";
@@ -8,7 +8,7 @@ import {
   type PublishDefaults,
   type PublishOptions,
 } from "./producer_options.ts";
-import { checkKey, checkRange, MAX_DELAY } from "./publishing.ts";
+import { checkKey, checkRange } from "./publishing.ts";
 
 /**
  * Takes out of a producer's options what holds for each message.
@@ -28,8 +28,8 @@ export function defaultsOf(
   if (given.length === 0) return undefined;
   if (options.key !== undefined) checkKey(options.key);
   checkRange("priority", options.priority, 0, 255);
-  checkRange("expiration", options.expiration, 0, MAX_EXPIRATION);
-  checkRange("delay", options.delay, 0, MAX_DELAY);
+  checkRange("expiration", options.expiration, 0, MAX_WAIT);
+  checkRange("delay", options.delay, 0, MAX_WAIT);
   checkSignal(options.signal);
   if (options.dedupe !== undefined) {
     checkDedupe(options.dedupe);

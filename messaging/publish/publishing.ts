@@ -1,5 +1,5 @@
 import type * as codec from "../../codec/mod.ts";
-import { MAX_EXPIRATION } from "../../model/checks.ts";
+import { MAX_WAIT } from "../../model/checks.ts";
 import { OptionError } from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import { quote } from "../../model/foreign_text.ts";
@@ -53,9 +53,6 @@ export function checkQueue(
   );
 }
 
-/** The longest delay whose end a Date can tell, ms. */
-export const MAX_DELAY: number = 8_000_000_000_000_000;
-
 /**
  * Makes the properties of a message.
  *
@@ -83,7 +80,7 @@ export function propertiesOf(
       "expiration",
       options.expiration,
       0,
-      MAX_EXPIRATION,
+      MAX_WAIT,
     ),
     messageId: options.messageId ?? crypto.randomUUID(),
     timestamp: options.timestamp,

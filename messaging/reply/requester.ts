@@ -1,6 +1,6 @@
 import { Line } from "../../async/line.ts";
 import type { CodecRegistry } from "../../codec/mod.ts";
-import { MAX_EXPIRATION } from "../../model/checks.ts";
+import { MAX_WAIT } from "../../model/checks.ts";
 import {
   ChannelError,
   ClosedError,
@@ -267,7 +267,7 @@ export class Requester {
     const message = { ...rest, mandatory: mandatory || knowsQueues };
     const left = call.deadline - clock.now();
     if (left === Infinity || !capabilities.has("message-ttl")) return message;
-    const expiration = Math.min(Math.max(1, Math.ceil(left)), MAX_EXPIRATION);
+    const expiration = Math.min(Math.max(1, Math.ceil(left)), MAX_WAIT);
     return { ...message, properties: { ...message.properties, expiration } };
   }
 

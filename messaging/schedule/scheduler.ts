@@ -1,5 +1,5 @@
 import { encodeBase64 } from "../../codec/base64.ts";
-import { MAX_EXPIRATION } from "../../model/checks.ts";
+import { MAX_WAIT } from "../../model/checks.ts";
 import { Exchange, exchangeName } from "../entities/exchange.ts";
 import { Queue } from "../entities/queue.ts";
 import { checkKnown } from "../known_options.ts";
@@ -225,7 +225,7 @@ export class Scheduler {
   ): Promise<Definition> {
     const { codecs, session } = this.#host;
     const { queue, payload = null, mandatory } = options;
-    checkRange("expiration", options.expiration, 0, MAX_EXPIRATION);
+    checkRange("expiration", options.expiration, 0, MAX_WAIT);
     const encoded = await encode(codecs, payload, options);
     const { messageId: _, ...properties } = propertiesOf(
       options,
