@@ -1,4 +1,4 @@
-import { type Queue, queueName } from "../messaging/entities/queue.ts";
+import type { Queue } from "../messaging/entities/queue.ts";
 import type {
   ConnectionEvent,
   IncomingMessage,
@@ -12,7 +12,8 @@ import type {
 } from "../messaging/mod.ts";
 import { ReceivedMessage } from "../messaging/consume/message.ts";
 import type { FieldTable } from "../model/field_table.ts";
-import type { Attributes, Context, Link, Span } from "./api_client.ts";
+import type { Context, Link, Span } from "./api_client.ts";
+import { depthsOf } from "./depths.ts";
 import type { Operation, Operations, OperationType } from "./operations.ts";
 import {
   baseOf,
@@ -27,9 +28,6 @@ import {
   type Recorder,
   Recording,
 } from "./recorder.ts";
-
-/** How long a queue's depth is waited for, ms: a collection of metrics has its own limit. */
-const DEPTH_PATIENCE = 5000;
 
 /** Records the operations of one connection. */
 export class ConnectionTelemetry {
@@ -53,7 +51,9 @@ export class ConnectionTelemetry {
     this.#wasOpen = host.state.type === "open";
     this.#stopDepths = depthOf.length === 0
       ? undefined
-      : recorder.meters.watchDepths(() => this.#depths(depthOf));
+      : recorder.meters.watchDepths(() =>
+        depthsOf(depthOf, host, (name) => this.#operations.queue(name))
+      );
   }
 
   /** The hooks. */
@@ -106,6 +106,8 @@ export class ConnectionTelemetry {
       links,
     }, parent);
     if (span.isRecording()) identify(span, message.properties);
+    const queue = exchange === "" ? routingKey : undefined;
+    this.#locate(span, queue);
     const recording = new Recording(this.#recorder, span);
     const added = links.length > 0
       ? headers
@@ -115,6 +117,8 @@ export class ConnectionTelemetry {
     return {
       headers: added,
       ended: (error) => {
+        // The first message to a queue has found it out.
+        this.#locate(span, queue);
         const took = recording.end(error);
         if (isSent) meters.published(metric, took, error);
         else meters.operated(metric, took, error);
@@ -142,6 +146,7 @@ export class ConnectionTelemetry {
     if (span.isRecording()) {
       this.#identify(span, message.properties, message.message);
     }
+    this.#locate(span, message.queue);
     span.end();
     meters.received(operation.metric, took / 1000);
   }
@@ -156,6 +161,7 @@ export class ConnectionTelemetry {
       attributes: operation.span,
       startTime: Date.now() - took,
     });
+    this.#locate(span, queue);
     const type = error && errorType(error);
     endWith(this.#recorder, span, type);
     meters.operated(operation.metric, took / 1000, type);
@@ -202,6 +208,7 @@ export class ConnectionTelemetry {
       attributes: operation.span,
       links,
     }, parent);
+    this.#locate(span, first.deliveryInfo.queue);
     if (span.isRecording()) {
       if (isBatch) {
         span.setAttribute("messaging.batch.message_count", messages.length);
@@ -267,6 +274,7 @@ export class ConnectionTelemetry {
       links: call?.links ?? linksTo(this.#recorder, came.headers ?? {}),
     }, call?.context ?? api.context.active());
     if (span.isRecording()) this.#identify(span, came, message);
+    this.#locate(span, message.deliveryInfo.queue);
     const recording = new Recording(this.#recorder, span);
     return (error) =>
       meters.operated(operation.metric, recording.end(error), error);
@@ -334,28 +342,19 @@ export class ConnectionTelemetry {
     meters.deadLettered(this.#operations.queue(queue), reason);
   }
 
-  async #depths(
-    queues: readonly (Queue | string)[],
-  ): Promise<{ attributes: Attributes; depth: number }[]> {
-    const asked = await Promise.allSettled(
-      queues.map((each) =>
-        this.#host.queueStatus(queueName(each), { timeout: DEPTH_PATIENCE })
-      ),
-    );
-    return asked.flatMap((each) =>
-      each.status === "rejected" ? [] : [{
-        attributes: this.#operations.queue(each.value.name),
-        depth: each.value.messageCount,
-      }]
-    );
-  }
-
   #operation(
     name: string,
     type: OperationType,
     { exchange, routingKey, queue }: Place,
   ): Operation {
     return this.#operations.consume(name, type, exchange, routingKey, queue);
+  }
+
+  /** Says which queue it is at AWS. */
+  #locate(span: Span, queue: string | undefined): void {
+    if (queue === undefined || !this.#operations.isSqs) return;
+    const url = this.#host.queueUrl(queue);
+    if (url !== undefined) span.setAttribute("aws.sqs.queue.url", url);
   }
 
   #callFor(message: Message<unknown> | undefined): HandlerCall | undefined {

@@ -101,6 +101,11 @@ export class Operations {
     return this.#system === "rabbitmq";
   }
 
+  /** Whether queues have URLs of AWS. */
+  get isSqs(): boolean {
+    return this.#system === "aws_sqs";
+  }
+
   /** Returns the operation that publishes. */
   publish(exchange: string, routingKey: string): Operation {
     return this.#find("publish", "send", exchange, routingKey, undefined);

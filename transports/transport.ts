@@ -183,6 +183,8 @@ export interface TransportConnection extends AsyncDisposable {
   serverInfo?(options?: CallOptions): Promise<ServerInfo | undefined>;
   /** Tells who is at the other end of its socket; `undefined` where it has none, or has several. */
   peer?(): Peer | undefined;
+  /** Tells the URL of a queue, where its queues have such, as far as it is known; nothing is asked. */
+  queueUrl?(queue: string): string | undefined;
   /** Ends it at once and without a word to the broker, which does not answer. */
   destroy?(): void;
   /** The client underneath, for `connection.native`; `undefined` if there is none to hand out. */

@@ -635,6 +635,11 @@ export class Connection implements AsyncDisposable {
     );
   }
 
+  /** The URL of a queue, where the broker's queues have such, as those of SQS, as far as it is known by now; nothing is asked. */
+  queueUrl(queue: string): string | undefined {
+    return this.#session.open?.connection.queueUrl?.(queue);
+  }
+
   /** As `asUri`. */
   toString(): string {
     return this.asUri();

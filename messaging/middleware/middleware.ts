@@ -24,6 +24,8 @@ export interface MiddlewareHost {
   readonly capabilities: ReadonlySet<Capability>;
   /** The address that it has now, with all defaults filled in; no password. */
   info(): ConnectionInfo;
+  /** The URL of a queue, as {@linkcode Connection.queueUrl} tells it. */
+  queueUrl(queue: string): string | undefined;
   /** Counts the ready messages and the consumers of a queue, as {@linkcode Connection.queueStatus} does. */
   queueStatus(
     queue: string,

@@ -8,6 +8,7 @@ export type ValueType = "stringValue" | "intValue" | "boolValue";
 
 /** The attributes that operations may have, the library's own among them, and their types. */
 export const ATTRIBUTES: Readonly<Record<string, ValueType>> = {
+  "aws.sqs.queue.url": "stringValue",
   "dashi.attempt": "intValue",
   "dashi.reason": "stringValue",
   "error.type": "stringValue",

@@ -295,6 +295,10 @@ export class SqsStore implements Store {
     };
   }
 
+  queueUrl(queue: string): string | undefined {
+    return this.#queues.known(queue)?.url;
+  }
+
   native(): unknown {
     return this.#clients.own.native;
   }

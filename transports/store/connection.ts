@@ -265,6 +265,10 @@ class StoreConnection implements TransportConnection {
     return this.#store.peer?.();
   }
 
+  queueUrl(queue: string): string | undefined {
+    return this.#store.queueUrl?.(queue);
+  }
+
   async serverInfo(options?: CallOptions): Promise<ServerInfo | undefined> {
     return await this.#store.serverInfo?.(options);
   }

@@ -143,6 +143,7 @@ export function withTopology(store: Store): StoreWithTopology {
     outbox: store.outbox,
     serverInfo: async (options) => await store.serverInfo?.(options),
     peer: () => store.peer?.(),
+    queueUrl: (queue) => store.queueUrl?.(queue),
     native: () => store.native?.(),
     destroy: () => store.destroy?.(),
     [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),

@@ -69,6 +69,8 @@ export interface Store extends AsyncDisposable {
   serverInfo?(options?: CallOptions): Promise<ServerInfo | undefined>;
   /** Tells who is at the other end of its socket; `undefined` where it has none, or has several. */
   peer?(): Peer | undefined;
+  /** Tells the URL of a queue, where the broker's have such, as far as it is known; nothing is asked. */
+  queueUrl?(queue: string): string | undefined;
   /** The client underneath, for `connection.native`. */
   native?(): unknown;
   /**
