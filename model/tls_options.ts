@@ -1,3 +1,5 @@
+import { OptionError } from "./errors.ts";
+
 /** How to speak TLS. The certificate of the broker is verified unless `verify` says otherwise. */
 export interface TlsOptions {
   /** Certificates of the authorities to trust instead of the system's: PEM texts. */
@@ -22,21 +24,29 @@ export interface TlsOptions {
  * @param ssl The option `ssl` of a connection.
  * @param usual Whether it is spoken where the option says nothing: what the scheme says.
  * @returns The options; `undefined` is no TLS.
+ * @throws {OptionError} If the scheme says that TLS is spoken, and the option that it is not:
+ * a guess might send a password in clear text.
  *
- * @example What the scheme says, where nobody says otherwise
+ * @example The scheme says it, and the option says how
  * ```ts
- * import { assertEquals } from "@std/assert";
- * import { readTls } from "@dashi/mq/url";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ * import { OptionError, readTls } from "@dashi/mq/url";
  *
  * assertEquals(readTls(undefined, true), {});
- * assertEquals(readTls(false, true), undefined);
+ * assertEquals(readTls(undefined, false), undefined);
  * assertEquals(readTls({ servername: "db" }, false), { servername: "db" });
+ * assertThrows(() => readTls(false, true), OptionError, "take one of them away");
  * ```
  */
 export function readTls(
   ssl: boolean | TlsOptions | undefined,
   usual: boolean,
 ): TlsOptions | undefined {
+  if (ssl === false && usual) {
+    throw new OptionError(
+      'Cannot tell whether to speak TLS: the scheme says yes, and the option "tls" or the URL\'s "ssl" says no; take one of them away',
+    );
+  }
   const tls = ssl ?? usual;
   return tls === true ? {} : tls || undefined;
 }

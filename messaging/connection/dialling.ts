@@ -5,7 +5,7 @@ import type {
   Transport,
   TransportConnection,
 } from "../../transports/transport.ts";
-import { formatUrl } from "../../url/mod.ts";
+import { type BrokerUrl, fillDefaults, formatUrl } from "../../url/mod.ts";
 import { tokenIn } from "../../url/token.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { readTlsFiles } from "./tls_files.ts";
@@ -36,8 +36,9 @@ export async function dialOnce(
   limits: Limits,
   options: DialOptions,
 ): Promise<TransportConnection> {
-  const { url, transportOptions } = endpoint;
+  const { transportOptions } = endpoint;
   const password = boundedPassword(endpoint, limits, options);
+  const url = completed(endpoint, transport);
   const { maxResponseSize, heartbeat, operationTimeout } = endpoint;
   const { tlsFiles, readFile } = endpoint;
   let { tls } = endpoint;
@@ -62,6 +63,19 @@ export async function dialOnce(
     hideSecrets(error, [...basic, ...secrets], formatUrl(url));
     throw error;
   }
+}
+
+/** The URL with the defaults of its transport, if that was not imported yet when the URL was read. */
+function completed(
+  { url, tls, password, isFilledLater }: Endpoint,
+  { defaults = {} }: Transport,
+): BrokerUrl {
+  if (!isFilledLater) return url;
+  return fillDefaults(
+    url,
+    password === undefined ? defaults : { ...defaults, password: undefined },
+    { tls: tls !== undefined && tls !== false },
+  );
 }
 
 /**

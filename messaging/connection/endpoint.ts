@@ -28,6 +28,8 @@ import { TransportLoader } from "./transport_loader.ts";
 export interface Endpoint {
   /** The URL, complete: missing parts are filled in. */
   readonly url: BrokerUrl;
+  /** Whether it has to be filled in when the transport is imported, which has the defaults. */
+  readonly isFilledLater: boolean;
   /** The transport's name. */
   readonly transport: string;
   /** Asked before each connect, where the password is a function. */
@@ -59,6 +61,8 @@ interface Source {
   /** The name that implies TLS, if its defaults say that TLS is spoken: the URL's scheme, or the transport that was named. */
   readonly secure: string;
   readonly defaults: UrlDefaults;
+  /** Whether the transport itself, once it is imported, has the defaults. */
+  readonly isFilledLater?: boolean;
   load(): Promise<Transport>;
 }
 
@@ -125,6 +129,7 @@ function readEndpoint(parsed: BrokerUrl, options: ConnectionOptions): Endpoint {
     : () => Promise.resolve(standIn.transport);
   return {
     url,
+    isFilledLater: source.isFilledLater ?? false,
     transport: source.name,
     password: typeof password === "function"
       ? asking(password, passwordsGiven)
@@ -190,7 +195,8 @@ function chosen(scheme: string, { transport }: ConnectionOptions): Source {
     case "object":
       return {
         name: transport.name,
-        scheme: transport.name,
+        // As it stands in the URL, for it may say more: the author's scheme for TLS.
+        scheme: knownTransport(scheme) === undefined ? scheme : transport.name,
         secure: transport.name,
         defaults: transport.defaults ?? {},
         load: () => Promise.resolve(transport),
@@ -201,6 +207,7 @@ function chosen(scheme: string, { transport }: ConnectionOptions): Source {
         scheme,
         secure: scheme,
         defaults: {},
+        isFilledLater: knownTransport(scheme) === undefined,
         load: async () => (await transport()).createTransport(),
       };
     default: {

@@ -1,4 +1,5 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
+import { OptionError } from "../../model/errors.ts";
 import { nodeTlsOptions, readTls } from "../../model/tls_options.ts";
 
 Deno.test("values of TLS are options, or none: the scheme decides where none is given", () => {
@@ -6,8 +7,12 @@ Deno.test("values of TLS are options, or none: the scheme decides where none is 
   assertEquals(readTls(undefined, false), undefined);
   assertEquals(readTls(undefined, true), {});
   assertEquals(readTls(true, false), {});
-  assertEquals(readTls(false, true), undefined);
+  assertEquals(readTls(false, false), undefined);
   assertEquals(readTls(given, false), given);
+});
+
+Deno.test("a scheme that means TLS and an option that turns it off are a contradiction", () => {
+  assertThrows(() => readTls(false, true), OptionError, "scheme says yes");
 });
 
 Deno.test("TLS options are written as node:tls takes them", () => {

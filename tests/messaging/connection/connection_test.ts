@@ -8,12 +8,14 @@ import {
 import {
   ClosedError,
   type Connection,
+  ConnectionError,
   type ConnectionOptions,
   createConnection,
   OptionError,
   Queue,
   TransportError,
 } from "@dashi/mq";
+import type { BrokerUrl, Transport } from "@dashi/mq/transport";
 
 type Input = string | readonly string[] | ConnectionOptions;
 
@@ -193,6 +195,27 @@ Deno.test("createConnection() takes an import of a transport", async () => {
   });
   await connection.connect();
   assert(connection.connected);
+});
+
+Deno.test("a transport that is imported late fills in what its URL leaves out, too", async () => {
+  const defaults = { hostname: "there", port: 7, virtualHost: "all" };
+  const { promise, resolve } = Promise.withResolvers<BrokerUrl>();
+  const mine: Transport = {
+    name: "mine",
+    defaults,
+    connect: (url) => {
+      resolve(url);
+      const code = "connection-failed";
+      return Promise.reject(new ConnectionError("nobody is there", { code }));
+    },
+  };
+  await using connection = createConnection("mine://:8", {
+    transport: () => Promise.resolve({ createTransport: () => mine }),
+    reconnect: false,
+  });
+  await assertRejects(() => connection.connect(), ConnectionError);
+  const { hostname, port, virtualHost } = await promise;
+  assertEquals({ hostname, port, virtualHost }, { ...defaults, port: 8 });
 });
 
 Deno.test("a clone is like its original, not connected, and apart from it", async () => {

@@ -43,6 +43,8 @@ const CASES: readonly (readonly [
   ["wss://h", "pika", ["amqp_client", "wss", true, 443]],
   ["wss://h", named("amqp_client"), ["amqp_client", "wss", true, undefined]],
   ["mine://h", named("mine"), ["mine", "mine", undefined, undefined]],
+  ["mines://h", named("mine"), ["mine", "mines", undefined, undefined]],
+  ["h", named("mine"), ["mine", "mine", undefined, undefined]],
 ];
 
 for (const [url, transport, expected] of CASES) {
