@@ -11,6 +11,7 @@ import {
 import { freePort } from "../../brokers/server.ts";
 import { type Client, CLIENTS, urlFor } from "../../support/amqp.ts";
 import { certificates, hasOpenssl } from "../../support/certificates.ts";
+import { unlessItStoodStill } from "../../support/standing_still.ts";
 
 const reason = findRabbitmq() === undefined
   ? "RabbitMQ is not installed"
@@ -197,31 +198,33 @@ Deno.test({
   fn: async () => {
     await using _ = await settings({ heartbeat: 0, frame_max: 0 });
     await Promise.all(CLIENTS.map(async (client) => {
-      await using connection = createConnection(
-        urlFor(client, broker.url),
-        { heartbeat: 1000, reconnect: false },
-      );
-      const queue = new Queue("", { exclusive: true });
-      const status = await connection.declare(queue);
-      const producer = connection.producer();
-      const bodies = [0, 131_063, 131_064, 131_065, 3_000_000].map((size) =>
-        new Uint8Array(size).fill(206)
-      );
-      const sent = Promise.all(
-        bodies.map((body) =>
-          producer.publish(body, { routingKey: status.name ?? "" })
-        ),
-      );
-      let seen = 0;
-      for await (const message of connection.consumer(queue)) {
-        assertEquals(message.payload, bodies[seen]);
-        void message.ack();
-        if (++seen === bodies.length) break;
-      }
-      await sent;
-      // Twice two heartbeats: the broker sends those that we asked for.
-      await new Promise((resolve) => setTimeout(resolve, 4000));
-      assertEquals(connection.connected, true);
+      await unlessItStoodStill(1000, async () => {
+        await using connection = createConnection(
+          urlFor(client, broker.url),
+          { heartbeat: 1000, reconnect: false },
+        );
+        const queue = new Queue("", { exclusive: true });
+        const status = await connection.declare(queue);
+        const producer = connection.producer();
+        const bodies = [0, 131_063, 131_064, 131_065, 3_000_000].map((size) =>
+          new Uint8Array(size).fill(206)
+        );
+        const sent = Promise.all(
+          bodies.map((body) =>
+            producer.publish(body, { routingKey: status.name ?? "" })
+          ),
+        );
+        let seen = 0;
+        for await (const message of connection.consumer(queue)) {
+          assertEquals(message.payload, bodies[seen]);
+          void message.ack();
+          if (++seen === bodies.length) break;
+        }
+        await sent;
+        // Twice two heartbeats: the broker sends those that we asked for.
+        await new Promise((resolve) => setTimeout(resolve, 4000));
+        assertEquals(connection.connected, true);
+      });
     }));
   },
 });
@@ -235,24 +238,26 @@ Deno.test({
   fn: async () => {
     await using _ = await settings({ heartbeat: 1 });
     await Promise.all(CLIENTS.map(async (client) => {
-      const url = urlFor(client, broker.url);
-      await using sending = createConnection(url);
-      await using taking = createConnection(url, { reconnect: false });
-      const queue = new Queue(`taken by ${client.name}`);
-      const producer = sending.producer({ declare: [queue] });
-      await sending.declare(queue);
-      const iterator = taking.consumer(queue, { autoAck: true })
-        [Symbol.asyncIterator]();
-      // Longer than our own heartbeats would do.
-      const end = performance.now() + 7000;
-      while (performance.now() < end) {
-        const next = iterator.next();
-        await producer.publish(1, { routingKey: queue.name });
-        assertEquals((await next).value?.payload, 1);
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
-      await iterator.return?.();
-      assertEquals(taking.connected, true);
+      await unlessItStoodStill(1000, async () => {
+        const url = urlFor(client, broker.url);
+        await using sending = createConnection(url);
+        await using taking = createConnection(url, { reconnect: false });
+        const queue = new Queue(`taken by ${client.name}`);
+        const producer = sending.producer({ declare: [queue] });
+        await sending.declare(queue);
+        const iterator = taking.consumer(queue, { autoAck: true })
+          [Symbol.asyncIterator]();
+        // Longer than our own heartbeats would do.
+        const end = performance.now() + 7000;
+        while (performance.now() < end) {
+          const next = iterator.next();
+          await producer.publish(1, { routingKey: queue.name });
+          assertEquals((await next).value?.payload, 1);
+          await new Promise((resolve) => setTimeout(resolve, 50));
+        }
+        await iterator.return?.();
+        assertEquals(taking.connected, true);
+      });
     }));
   },
 });
