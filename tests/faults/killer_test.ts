@@ -30,7 +30,7 @@ async function consume(
 }
 
 /** Of those whose leases are not the connection's: what a killed process held comes back soon. */
-const SHORT: Readonly<Record<string, unknown>> = { visibilityTimeout: 2000 };
+const SHORT: Readonly<Record<string, unknown>> = { visibilityTimeout: 5000 };
 const LEASING: ReadonlySet<string> = new Set(["couchdb", "mongodb", "redis"]);
 
 async function bury(

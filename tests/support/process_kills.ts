@@ -6,7 +6,7 @@ import { unique, until } from "../conformance/support.ts";
 import { type Word, Worker } from "./worker.ts";
 
 /** The time after which messages of a killed process go back, ms. */
-const OPTIONS = { transportOptions: { visibilityTimeout: 2000 } };
+const OPTIONS = { transportOptions: { visibilityTimeout: 5000 } };
 
 /** How many messages each of the killed producers has confirmed at the least. */
 const CONFIRMED = 300;

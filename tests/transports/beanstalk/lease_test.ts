@@ -7,9 +7,10 @@ import { RawClient, testOnServer } from "../../support/beanstalk.ts";
 testOnServer(
   "a lease is renewed while a handler works: one delivery",
   async (server) => {
-    const options = { transportOptions: { timeToRun: 2000 } };
+    // Renewed each two seconds: it bears a machine that stands still for three.
+    const options = { transportOptions: { timeToRun: 6000 } };
     await using connection = createConnection(server.url, options);
-    await using other = createConnection(`${server.url}?ttr=2`);
+    await using other = createConnection(`${server.url}?ttr=6`);
     const queue = new Queue("long");
     await connection.producer({ declare: [queue] }).publish("x", {
       routingKey: queue.name,
@@ -18,7 +19,7 @@ testOnServer(
     const ended = Promise.withResolvers<void>();
     const handler = async () => {
       deliveries++;
-      await new Promise((resolve) => setTimeout(resolve, 5000));
+      await new Promise((resolve) => setTimeout(resolve, 9000));
       ended.resolve();
     };
     const consumers = [connection, other].map((each) => each.consumer(queue));

@@ -16,7 +16,7 @@ const PREFETCH = 50;
 /** `deno task kills` has more. */
 const KILLS = Number(Deno.env.get("DASHI_TEST_KILLS") ?? 8);
 /** The time after which messages of a killed process go back, ms. */
-const OPTIONS = { transportOptions: { visibilityTimeout: 1000 } };
+const OPTIONS = { transportOptions: { visibilityTimeout: 5000 } };
 
 test(
   "consumers are killed while ten thousand messages flow: none is lost, and only what was in hand comes again (rows 3, 6)",

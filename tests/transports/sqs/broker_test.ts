@@ -4,7 +4,6 @@ import { createHash } from "node:crypto";
 import { assert, assertEquals } from "@std/assert";
 import { Exchange, Queue } from "@dashi/mq";
 import { take } from "../../conformance/stage.ts";
-import { Told } from "../../conformance/tracing_stage.ts";
 import { refusal } from "../../support/aws_relay.ts";
 import { queueUrlOf, QUICK, remove, test, unique } from "../../support/sqs.ts";
 
@@ -73,25 +72,6 @@ test("a FIFO queue takes a message id once, and a copy for another attempt all t
     else throw new Error("again");
   }, { retry: { attempts: 3, backoff: 0 } });
   assertEquals(attempts, [undefined, 2]);
-  await remove(queue.name);
-});
-
-test("spans name the URL of their queue, that of the first publish to it too", async ({ open }) => {
-  const told = await Told.make();
-  const connection = open();
-  connection.use(await told.middleware());
-  const queue = new Queue(unique(""));
-  assertEquals(connection.queueUrl(queue.name), undefined);
-  await connection.send(queue, 1);
-  const message = await connection.queue(queue).get();
-  await message?.ack();
-  const url = await queueUrlOf(queue.name);
-  assertEquals(connection.queueUrl(queue.name), url);
-  const spans = await told.golden(3);
-  assertEquals(
-    spans.map(({ attributes }) => attributes["aws.sqs.queue.url"]),
-    [url, url, url],
-  );
   await remove(queue.name);
 });
 
@@ -334,7 +314,8 @@ test("a message of a batch fails alone", async ({ open, relay }) => {
 });
 
 test("a message is renewed as long as its handler works, and no one else gets it", async ({ open, relay }) => {
-  const transportOptions = { visibilityTimeout: 1000 };
+  // Renewed each two seconds: it bears a machine that stands still for three.
+  const transportOptions = { visibilityTimeout: 6000 };
   const [one, two] = [open({ transportOptions }), open({ transportOptions })];
   const queue = new Queue(unique());
   await one.producer({ declare: [queue] }).publish("x", {
@@ -345,8 +326,8 @@ test("a message is renewed as long as its handler works, and no one else gets it
   await Promise.all(consumers.map((consumer) =>
     consumer.run(async () => {
       handled++;
-      // Each is a third of the lease: it would have been over twice.
-      await relay.until("ChangeMessageVisibilityBatch", 7);
+      // Each is a third of the lease: it would have been over.
+      await relay.until("ChangeMessageVisibilityBatch", 4);
       for (const each of consumers) void each.cancel();
     })
   ));
