@@ -71,6 +71,7 @@ import { KILLERS } from "./killers.ts";
 import { MEASURING } from "./measuring.ts";
 import { MESSAGING } from "./messaging.ts";
 import { NAMING } from "./naming.ts";
+import { NUMBERS } from "./numbers.ts";
 import { ORDERING } from "./ordering.ts";
 import { ORDERED_RUNS } from "./ordered_runs.ts";
 import { PARKING } from "./parking.ts";
@@ -126,6 +127,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...CLOSING,
   ...ABORTING,
   ...REFUSING,
+  ...NUMBERS,
   ...EXTRAS,
   ...TELLING_APART,
   ...HANDING_OVER,

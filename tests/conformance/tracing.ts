@@ -10,6 +10,7 @@ import {
   peerOf,
   rabbitOf,
   traced,
+  urlOf,
 } from "./tracing_stage.ts";
 
 /** Handlers are called again at once, and the last failure is a dead letter. */
@@ -66,6 +67,7 @@ function expected(
     more: Partial<Golden> = {},
   ) =>
     of(operation, type, kind, {
+      ...urlOf(connection, queue.name),
       "messaging.destination.name": `${exchange.name}:order.paid:${queue.name}`,
       "messaging.destination.template": queue.name,
     }, { links: [publish.name], ...more });
@@ -160,6 +162,7 @@ export const TRACING: readonly ConformanceCase[] = [
         attributes: {
           ...commonOf(info),
           ...peerOf(info),
+          ...urlOf(connection, queue.name),
           "messaging.destination.name": queue.name,
           "messaging.operation.name": "get",
           "messaging.operation.type": "receive",

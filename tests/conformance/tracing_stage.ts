@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import type {
   Attributes,
   TextMapPropagator,
@@ -5,7 +6,7 @@ import type {
 } from "@opentelemetry/api";
 import type { MetricData } from "@opentelemetry/sdk-metrics";
 import type { ReadableSpan } from "@opentelemetry/sdk-trace";
-import type { ConnectionInfo } from "../../mod.ts";
+import type { Connection, ConnectionInfo } from "../../mod.ts";
 import { telemetry, type TelemetryOptions } from "../../telemetry/mod.ts";
 import type { ConformanceCase } from "./case.ts";
 import { onStage, type Stage } from "./stage.ts";
@@ -225,6 +226,20 @@ export function rabbitOf(
   return SYSTEMS[transport] === "rabbitmq"
     ? { "messaging.rabbitmq.destination.routing_key": routingKey }
     : {};
+}
+
+/**
+ * Says what the spans of SQS have beside others.
+ *
+ * @param connection The connection, which has found the queue.
+ * @param queue The queue.
+ * @returns The attributes.
+ */
+export function urlOf(connection: Connection, queue: string): Attributes {
+  if (connection.info().transport !== "sqs") return {};
+  const url = connection.queueUrl(queue);
+  assert.ok(url?.startsWith("http"), `the URL of queue "${queue}" is ${url}`);
+  return { "aws.sqs.queue.url": url };
 }
 
 /** A stage whose connection is traced. */

@@ -220,7 +220,7 @@ export const ROUTE_CASES: readonly InteropCase[] = [
       const next = consumers.map((each) => each[Symbol.asyncIterator]().next());
       await until(
         "our consumers",
-        10_000,
+        30_000,
         () => Promise.resolve(consumers.every((each) => each.health().healthy)),
       );
       await peer.publish({ body: "all", exchange: specOf(exchange) });
@@ -248,13 +248,13 @@ export const ROUTE_CASES: readonly InteropCase[] = [
       );
       await until(
         "our consumers",
-        10_000,
+        30_000,
         () => Promise.resolve(consumers.every((each) => each.health().healthy)),
       );
       await stage.peer.publish({ times: 50, exchange: specOf(exchange) });
       await until(
         "50 messages",
-        10_000,
+        30_000,
         () => Promise.resolve(seen.length >= 50),
       );
       for (const connection of connections) await connection.close();

@@ -29,7 +29,7 @@ const REFUSALS: readonly Refusal[] = [
   {
     name: "a closed port",
     url: ({ scheme }) => `${scheme}://127.0.0.1:${freePort()}//`,
-    options: { connectTimeout: 400 },
+    options: { connectTimeout: 1500 },
     type: ConnectionError,
     code: "connection-failed",
     words: ["Cannot connect", "127.0.0.1", "REFUSED"],

@@ -72,7 +72,7 @@ async function lookAtAll(context: Deno.TestContext): Promise<void> {
           arguments: {},
         })
       ));
-      await until("all queues", 15_000, async () => {
+      await until("all queues", 30_000, async () => {
         const listed: string[] = [];
         for await (const { name } of connection.inspect().queues()) {
           if (name.startsWith("many.")) listed.push(name);

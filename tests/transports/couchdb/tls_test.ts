@@ -308,7 +308,7 @@ Deno.test({
     };
     try {
       const [cert, key] = [await read("client.pem"), await read("client.key")];
-      await until("openssl", 10_000, async () => {
+      await until("openssl", 30_000, async () => {
         (await Deno.connect({ port })).close();
         return true;
       });

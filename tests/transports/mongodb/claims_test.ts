@@ -258,7 +258,7 @@ onMongodb(
       clock.pass(10_000);
       await until(
         "a renewal",
-        10_000,
+        30_000,
         async () => await leaseOf(database) !== before,
       );
       const stolen = await other.store.messages.reserve([{

@@ -42,7 +42,7 @@ async function take({ store }: Opened, limit: number): Promise<Reservation[]> {
 /** Takes what is there once one of the connections has brought it back. */
 async function takeSoon(opened: Opened): Promise<Reservation[]> {
   let held: Reservation[] = [];
-  await until("a message", 10_000, async () => {
+  await until("a message", 30_000, async () => {
     held = await take(opened, 10);
     return held.length > 0;
   });

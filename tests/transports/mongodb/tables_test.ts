@@ -207,7 +207,7 @@ onMongodb(
     await subscription[Symbol.asyncDispose]();
     // Two may want to drop it at once: who comes second waits on this clock.
     const ticking = setInterval(() => clock.pass(1), 1);
-    await until("the end of the queue", 10_000, async () => !await isThere());
+    await until("the end of the queue", 30_000, async () => !await isThere());
     clearInterval(ticking);
   },
 );

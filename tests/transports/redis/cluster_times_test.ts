@@ -52,7 +52,7 @@ async function hold(node: RedisServer): Promise<() => Promise<void>> {
 
 /** Waits until something waits there. */
 function untilHeld(node: RedisServer): Promise<void> {
-  return until("A script that waits", 10_000, async () => {
+  return until("A script that waits", 30_000, async () => {
     const clients = await node.command("INFO", "clients");
     return /blocked_clients:[1-9]/.test(clients);
   });
@@ -110,7 +110,7 @@ testAlone(
       const holds = (count: number) =>
         until(
           `A queue of ${count}`,
-          15_000,
+          30_000,
           async () => await lengthOf(quick, early.name) === `:${count}`,
         );
       await holds(1);

@@ -65,20 +65,28 @@ test("a queue has few keys however many its messages have; a key is in the ring 
 
 test("a settlement by another connection wakes a consumer that waits for the key", async (server) => {
   await using connection = connectTo(server.url);
-  await publish(connection, ["a1", "a2"]);
   await using transport = await openTransport(server.url);
   const channel = await transport.openChannel();
-  const a1 = await channel.get("orders");
-  await using hand = new Hand(server.url);
-  const coming = hand.next();
-  await publish(connection, ["b1"]);
-  assertEquals((await coming).payload, "b1");
-  const next = hand.next();
-  const since = performance.now();
-  await channel.ack(a1?.deliveryTag ?? deliveryTag(0));
-  assertEquals((await next).payload, "a2");
-  // It looks by itself after five seconds.
-  assert(performance.now() - since < 3000);
+  // It looks by itself after five seconds, and a machine may stand still for as long, once.
+  const waits: number[] = [];
+  while (waits.length < 3 && !waits.some((each) => each < 3000)) {
+    await publish(connection, ["a1", "a2"]);
+    const a1 = await channel.get("orders");
+    await using hand = new Hand(server.url);
+    const coming = hand.next();
+    await publish(connection, ["b1"]);
+    const b1 = await coming;
+    assertEquals(b1.payload, "b1");
+    const next = hand.next();
+    const since = performance.now();
+    await channel.ack(a1?.deliveryTag ?? deliveryTag(0));
+    const a2 = await next;
+    assertEquals(a2.payload, "a2");
+    waits.push(performance.now() - since);
+    await b1.ack();
+    await a2.ack();
+  }
+  assert(waits.some((each) => each < 3000), `it took ${waits} ms`);
 });
 
 test("a retry waits with its key and nobody else's, survives a purge, and comes with its headers", async (server) => {
@@ -96,7 +104,7 @@ test("a retry waits with its key and nobody else's, survives a purge, and comes 
     if (payload === "b1") {
       await until(
         "the retry",
-        5000,
+        30_000,
         async () => await raw.number("ZCARD", "dashi.delayed.orders") === 1,
       );
       resolve();
@@ -142,7 +150,7 @@ test("a message expires wherever it is in its key, and does not hold it", async 
   await put("c1", 1);
   await put("c2");
   assertEquals(await raw.number("ZCARD", "dashi.ordered.times.orders"), 3);
-  await until("their end", 5000, async () => await ready(connection) === 3);
+  await until("their end", 30_000, async () => await ready(connection) === 3);
   const consumer = connection.consumer<string>(orders, { prefetch: 10 });
   const got: string[] = [];
   for await (const message of consumer) {
@@ -153,7 +161,7 @@ test("a message expires wherever it is in its key, and does not hold it", async 
   assertEquals(got, ["a1", "c2", "a3"]);
   await until(
     "the dead letters",
-    5000,
+    30_000,
     async () => (await connection.queueStatus(dead)).messageCount === 3,
   );
   assertEquals(await ring(raw), []);

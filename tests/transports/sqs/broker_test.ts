@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { assert, assertEquals } from "@std/assert";
 import { Exchange, Queue } from "@dashi/mq";
 import { take } from "../../conformance/stage.ts";
+import { Told } from "../../conformance/tracing_stage.ts";
 import { refusal } from "../../support/aws_relay.ts";
 import { queueUrlOf, QUICK, remove, test, unique } from "../../support/sqs.ts";
 
@@ -72,6 +73,25 @@ test("a FIFO queue takes a message id once, and a copy for another attempt all t
     else throw new Error("again");
   }, { retry: { attempts: 3, backoff: 0 } });
   assertEquals(attempts, [undefined, 2]);
+  await remove(queue.name);
+});
+
+test("spans name the URL of their queue, that of the first publish to it too", async ({ open }) => {
+  const told = await Told.make();
+  const connection = open();
+  connection.use(await told.middleware());
+  const queue = new Queue(unique(""));
+  assertEquals(connection.queueUrl(queue.name), undefined);
+  await connection.send(queue, 1);
+  const message = await connection.queue(queue).get();
+  await message?.ack();
+  const url = await queueUrlOf(queue.name);
+  assertEquals(connection.queueUrl(queue.name), url);
+  const spans = await told.golden(3);
+  assertEquals(
+    spans.map(({ attributes }) => attributes["aws.sqs.queue.url"]),
+    [url, url, url],
+  );
   await remove(queue.name);
 });
 
