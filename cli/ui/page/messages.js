@@ -25,20 +25,26 @@ import { count } from "./numbers.js";
  */
 
 /**
- * Shows messages.
+ * Shows messages. Those that are open in a list stay open in the next one.
  *
  * @param {Message[]} messages The messages.
  * @param {(message: Message) => Node[]} deeds What may be done with one.
+ * @param {ParentNode} before The list that is shown now.
  * @returns {HTMLElement} A list.
  */
-export function listOf(messages, deeds) {
+export function listOf(messages, deeds, before) {
+  /** @type {NodeListOf<HTMLElement>} */
+  const opened = before.querySelectorAll("details[open]");
+  const open = new Set(Array.from(opened, ({ dataset }) => dataset.id));
+  const isOpen = (/** @type {Message} */ { id }) =>
+    messages.length === 1 || (id !== undefined && open.has(id));
   const items = messages.map((message) =>
     make(
       "li",
       {},
       make(
         "details",
-        { open: messages.length === 1 },
+        { "data-id": message.id, open: isOpen(message) },
         summaryOf(message),
         detailsOf(message),
         ...deeds(message),

@@ -29,6 +29,8 @@ export class Panel {
   #failed = make("p", { class: "failed", role: "alert" });
   #list = make("div", { class: "list" });
   #isClosed = false;
+  /** How often its messages were looked at. */
+  #looks = 0;
 
   /**
    * Opens it.
@@ -140,8 +142,10 @@ export class Panel {
 
   /** Looks at its messages. */
   async look() {
+    const look = ++this.#looks;
     const found = await this.#do("messages", { max: MOST });
-    if (found === undefined || this.#isClosed) return;
+    // An answer that is overtaken may show what is gone.
+    if (look !== this.#looks || found === undefined || this.#isClosed) return;
     const { messages, taken } = found;
     const note = taken
       ? "This broker shows messages by handing them out: each was taken for a moment and given back, and counts as delivered once more."
@@ -149,7 +153,7 @@ export class Panel {
     this.#list.replaceChildren(
       messages.length === 0
         ? make("p", { class: "quiet" }, "No message is ready.")
-        : listOf(messages, (message) => this.#deeds(message)),
+        : listOf(messages, (message) => this.#deeds(message), this.#list),
       note === undefined ? "" : make("p", { class: "quiet" }, note),
     );
   }

@@ -203,6 +203,10 @@ testInBrowser(
         async () =>
           (await cards.locator(".dot[aria-label=answers]").count()) === 2,
       );
+      await context.step(
+        "a message that is open stays so, and an answer that is overtaken shows nothing",
+        () => lookTwice(page),
+      );
       await context.step("a broker that is gone", async () => {
         await other.kill();
         await cards.getByText(/ECONNREFUSED/).waitFor();
@@ -278,6 +282,39 @@ async function violations(page: Page): Promise<readonly string[]> {
   return found.violations.flatMap(({ id, nodes }) =>
     nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`)
   );
+}
+
+/** Looks at messages while one of them is open, and again before there is an answer. */
+async function lookTwice(page: Page): Promise<void> {
+  const asked: ((body: string | undefined) => Promise<void>)[] = [];
+  await page.route("**/messages", (route) => {
+    asked.push((body) =>
+      body === undefined ? route.continue() : route.fulfill({ body })
+    );
+  });
+  const items = page.locator(".messages li");
+  const open = items.first().locator("pre");
+  await open.waitFor();
+  const isAsked = (count: number) =>
+    until(
+      `${count} looks`,
+      PATIENCE,
+      () => Promise.resolve(asked.length === count),
+    );
+  for (const count of [1, 2]) {
+    await page.getByRole("button", { name: "Look at messages" }).click();
+    await isAsked(count);
+  }
+  const before = await page.locator(".messages").elementHandle();
+  await asked[1]?.(undefined);
+  await before?.waitForElementState("hidden");
+  await open.waitFor();
+  const answered = page.waitForResponse("**/messages");
+  await asked[0]?.('{"messages":[],"taken":false}');
+  await (await answered).finished();
+  await page.evaluate(() => new Promise((resolve) => setTimeout(resolve)));
+  assertEquals(await items.count(), 3);
+  await page.unroute("**/messages");
 }
 
 async function useKeys(page: Page, name: string): Promise<void> {
