@@ -1,8 +1,8 @@
 /** What is confirmed when replicas have it (`waitForReplicas`). */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { Queue } from "@dashi/mq";
-import { inTime, rejectsWith } from "../../conformance/support.ts";
+import { inTime, rejectsWith, unique } from "../../conformance/support.ts";
 import { startRedis } from "../../brokers/redis.ts";
 import { until } from "../../brokers/server.ts";
 import { connectTo, Raw, test } from "../../support/redis.ts";
@@ -14,14 +14,18 @@ test("with waitForReplicas a declaration and a publish say how many replicas hav
   await connection.connect();
   const why = "0 of the 9 replicas that waitForReplicas asks for have it; " +
     "the server has 0, and waitForReplicas may be no more than that";
+  const sent = new Queue("sent");
+  await assertRejects(() => connection.declare(sent, { timeout: 500 }));
   for (
     const call of [
-      (timeout: number) => connection.declare(ORDERS, { timeout }),
-      (timeout: number) => connection.send(ORDERS, 1, { timeout }),
+      // What is declared already is not written again.
+      (timeout: number) =>
+        connection.declare(new Queue(unique("orders")), { timeout }),
+      (timeout: number) => connection.send(sent, 1, { timeout }),
     ]
   ) {
     // A machine that stands still just before the deadline gets no answer of the server.
-    await inTime([1500, 6000], async (timeout) => {
+    await inTime([1500, 3000, 6000, 6000], async (timeout) => {
       await rejectsWith(call(timeout), "timed-out", why);
     });
   }
