@@ -14,7 +14,13 @@ import type {
   Tx,
 } from "../sql/port.ts";
 import { Listeners } from "../sql/listeners.ts";
-import { checkLayout, statementsOf, type Types } from "../sql/schema.ts";
+import {
+  checkLayout,
+  statementsOf,
+  tablesMissing,
+  tablesOf,
+  type Types,
+} from "../sql/schema.ts";
 import { callersFailure, PLACE, PostgresCallersTx } from "./callers_tx.ts";
 import { type PostgresClient, SETTINGS } from "./client.ts";
 import { failure, isInTheWay, stateOf } from "./errors.ts";
@@ -109,13 +115,12 @@ export class PostgresDatabase implements Sql {
   async open(): Promise<void> {
     const { schema } = this.#texts;
     const client = this.#client;
-    const { rows: [found] } = await client.query(
-      "SELECT to_regclass($1) AS last",
-      [`${schema}.sizes`],
-    );
+    const missing = await this.#missingTables();
     const tx = new Transaction(this.#parts);
-    const isThere = found?.last !== null && await tx.meta() !== undefined;
-    if (!isThere) await this.#makeTables();
+    const isNew = missing.includes(`${schema}.meta`) ||
+      await tx.meta() === undefined;
+    if (isNew) await this.#makeTables();
+    else if (missing.length > 0) throw tablesMissing(missing);
     await checkLayout(tx);
     await this.#readTime();
     this.#listener.onNotice((payload, from) => {
@@ -123,6 +128,16 @@ export class PostgresDatabase implements Sql {
     });
     // Behind a pooler nobody listens: a session that does is soon another's.
     if (!client.isPooled) await this.#listener.exec(`LISTEN ${schema}`);
+  }
+
+  async #missingTables(): Promise<readonly string[]> {
+    const names = tablesOf(TYPES).map((each) => this.#texts.of(each));
+    const { rows } = await this.#client.query(
+      `SELECT name FROM unnest(string_to_array($1, E'\\n')) AS name
+        WHERE to_regclass(name) IS NULL`,
+      [names.join("\n")],
+    );
+    return rows.map(({ name }) => String(name));
   }
 
   /** One process at a time makes them, all or none. */

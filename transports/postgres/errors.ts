@@ -55,6 +55,15 @@ const FINAL = /^(2[123]|42|44|54|P0)/;
  */
 const GONE = /^(08|57P|25006|26|0A|3D|3F|42P01|42703)/;
 
+/** Of those the answers about schemas, tables and columns. */
+const OF_TABLES = /^(3F|42)/;
+
+/** Whether a function of the user's has failed, as a trigger's does: of our own statements the server tells no context. */
+function isOfFunction(error: unknown): boolean {
+  return error instanceof Error && "where" in error &&
+    typeof error.where === "string";
+}
+
 /** Makes the library's error of what happened in a transaction; `isOver` says whether none of it is there. */
 export function failure(
   broker: string,
@@ -64,7 +73,10 @@ export function failure(
   if (error instanceof MessagingError) return error;
   const state = stateOf(error);
   const text = errorText(error);
-  if (state === undefined || GONE.test(state)) {
+  if (
+    state === undefined ||
+    (GONE.test(state) && !(OF_TABLES.test(state) && isOfFunction(error)))
+  ) {
     return connectionLost(broker, text, {
       cause: error,
       outcome: isOver ? "not-sent" : "unknown",

@@ -1,3 +1,4 @@
+import { PreconditionFailedError } from "../../model/errors.ts";
 import { otherLayout } from "../connection_errors.ts";
 import type { Tx } from "./port.ts";
 
@@ -102,6 +103,34 @@ export function statementsOf(
       SELECT ${born}, ${LAYOUT}, 0, 0
         WHERE NOT EXISTS (SELECT 1 FROM dashi.meta)`,
   ];
+}
+
+/** The names of the tables, in SQL. One more of them is another layout. */
+export function tablesOf(types: Types): readonly string[] {
+  return statementsOf(types).flatMap((each) =>
+    /^CREATE TABLE IF NOT EXISTS (\S+)/.exec(each)?.[1] ?? []
+  );
+}
+
+/**
+ * Refuses what is left where some of the tables were dropped: to make these anew, and empty,
+ * would give numbers a second time that the others know, and lose in silence what was in them.
+ *
+ * @param missing The names of the missing tables.
+ * @returns The error.
+ */
+export function tablesMissing(
+  missing: readonly string[],
+): PreconditionFailedError {
+  const [are, them] = missing.length === 1
+    ? ["table is", "it"]
+    : ["tables are", "them"];
+  return new PreconditionFailedError(
+    `Cannot use the database: the ${are} missing, and others of the library are there: ${
+      missing.join(", ")
+    }; put ${them} back, as from a backup, or drop the others too, and all are made anew`,
+    { outcome: "not-sent" },
+  );
 }
 
 /**

@@ -78,13 +78,21 @@ export function absolutePath(path: string): string {
   }
 }
 
-/** Tells a file from others that may have its name later; `undefined`: it cannot be told. */
-export function fileIdOf(path: string): string | undefined {
+/** A file, as the system knows it. To open it ourselves would take SQLite's locks from it. */
+export interface FileState {
+  /** Tells it from others that may have its name later; `undefined`: it cannot be told. */
+  readonly id: string | undefined;
+  /** Bytes. */
+  readonly size: number;
+}
+
+/** Looks at a file. */
+export function stateOfFile(path: string): FileState {
   try {
-    const { dev, ino } = statSync(path, { bigint: true });
-    return `${dev}:${ino}`;
+    const { dev, ino, size } = statSync(path, { bigint: true });
+    return { id: `${dev}:${ino}`, size: Number(size) };
   } catch {
-    return undefined;
+    return { id: undefined, size: 0 };
   }
 }
 

@@ -10,9 +10,15 @@ import type {
   Tx,
 } from "../sql/port.ts";
 import { Listeners } from "../sql/listeners.ts";
-import { checkLayout, statementsOf, type Types } from "../sql/schema.ts";
+import {
+  checkLayout,
+  statementsOf,
+  tablesMissing,
+  tablesOf,
+  type Types,
+} from "../sql/schema.ts";
 import { callersClient, callersFailure } from "./callers_tx.ts";
-import { fileIdOf, type SqliteClient } from "./client.ts";
+import { type SqliteClient, stateOfFile } from "./client.ts";
 import { isBusy } from "../sqlite_codes.ts";
 import { failure, openError, stillBusy } from "./errors.ts";
 import { Transaction } from "./transaction.ts";
@@ -102,12 +108,13 @@ export class SqliteDatabase implements Sql {
         this.#client.exec(TUNING);
       }
       await this.transact(async (tx) => {
+        await checkTables(tx);
         for (const each of statementsOf(TYPES)) await tx.run(each);
         await checkLayout(tx);
       });
       this.#version = this.#dataVersion();
       const { path } = this.#settings;
-      this.#file = path === undefined ? undefined : fileIdOf(path);
+      this.#file = path === undefined ? undefined : stateOfFile(path).id;
     } catch (error) {
       throw openError(broker, error);
     }
@@ -179,18 +186,23 @@ export class SqliteDatabase implements Sql {
     this.#isLazy = lazy;
   }
 
-  /** What is written to a file that was removed is gone with the last who has it open. */
+  /**
+   * What is written to a file that was removed is gone with the last who has it open, and
+   * that one is empty SQLite does not see: it has the first page in memory.
+   */
   #checkFile(): void {
     const { path, clock, broker } = this.#settings;
     if (path === undefined || this.#file === undefined) return;
     const now = clock.now();
     if (now < this.#lookAt) return;
-    if (fileIdOf(path) !== this.#file) {
-      throw connectionLost(
-        broker,
-        "the file was removed, or is another one now",
-        { outcome: "not-sent" },
-      );
+    const { id, size } = stateOfFile(path);
+    const why = id !== this.#file
+      ? "the file was removed, or is another one now"
+      : size === 0
+      ? "the file was truncated: what lay there is gone"
+      : undefined;
+    if (why !== undefined) {
+      throw connectionLost(broker, why, { outcome: "not-sent" });
     }
     this.#lookAt = now + GLANCE;
   }
@@ -270,6 +282,19 @@ export class SqliteDatabase implements Sql {
     const [row] = this.#client.rows("PRAGMA data_version", []);
     return Number(row?.data_version);
   }
+}
+
+/** Refuses a file in which some of the tables are missing, and others are there. */
+async function checkTables(tx: Tx): Promise<void> {
+  const rows = await tx.rows(
+    "SELECT name FROM sqlite_master WHERE type = 'table'",
+  );
+  const found = new Set(rows.map(({ name }) => name));
+  const names = tablesOf(TYPES).map((each) => each.replace(".", "_"));
+  const missing = names.filter((each) => !found.has(each));
+  if (!found.has("dashi_meta") || missing.length === 0) return;
+  const [meta] = await tx.rows("SELECT layout FROM dashi.meta");
+  if (meta !== undefined) throw tablesMissing(missing);
 }
 
 function rollBack(client: SqliteClient): void {

@@ -15,12 +15,22 @@ import {
 } from "../sqlite_codes.ts";
 import { notNow, refused } from "../sql/errors.ts";
 
+/** Of a file whose pages are not what SQLite wrote there. */
+const DAMAGED =
+  "the file is damaged; put back a good one, or remove it, and it is made anew";
+
 /** Makes the library's error of what happened when a file was opened. */
 export function openError(broker: string, error: unknown): Error {
   const action = `connect to "${broker}"`;
-  if (error instanceof MessagingError) return notNow(action, error);
-  const code = codeOf(error);
   const text = errorText(error);
+  if (error instanceof MessagingError) {
+    const at = text.indexOf(DAMAGED);
+    return at < 0 ? notNow(action, error) : new PreconditionFailedError(
+      `Cannot ${action}: ${text.slice(at)}`,
+      { cause: error, outcome: "not-sent" },
+    );
+  }
+  const code = codeOf(error);
   if (code === CORRUPT || code === NOT_A_DATABASE) {
     return new PreconditionFailedError(
       `Cannot ${action}: the file is no database of SQLite: ${text}`,
@@ -51,7 +61,14 @@ export function failure(broker: string, error: unknown): unknown {
       outcome: "not-sent",
     });
   }
-  if (codeOf(error) === undefined) return error;
+  const code = codeOf(error);
+  if (code === undefined) return error;
+  if (code === CORRUPT || code === NOT_A_DATABASE) {
+    return connectionLost(broker, `${DAMAGED}: ${errorText(error)}`, {
+      cause: error,
+      outcome: "not-sent",
+    });
+  }
   const refusal = refusalOf(error);
   if (refusal !== undefined) {
     return refused(broker, errorText(error), refusal === "final", error);

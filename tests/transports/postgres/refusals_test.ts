@@ -109,6 +109,70 @@ test("tables that are emptied, or dropped and made anew by another, put no messa
     }
   }));
 
+test("a table that is missing is named once, and the connection goes on when it is back", (url) =>
+  withSchema(url, async (own, schema) => {
+    for (const table of ["places", "messages"]) {
+      const told: string[] = [];
+      const noted = Promise.withResolvers<void>();
+      await using connection = createConnection(own, {
+        onUnhandled: (event) => {
+          if (event.type !== "state" || event.state.type !== "waiting") return;
+          told.push(event.state.error.message);
+          noted.resolve();
+        },
+      });
+      const queue = new Queue<string>("kept");
+      await connection.send(queue, table);
+      const rename = (from: string, to: string) =>
+        withClient(
+          url,
+          (client) =>
+            client.query(`ALTER TABLE ${schema}.${from} RENAME TO ${to}`),
+        );
+      await rename(table, "away");
+      // Whoever uses what is missing finds it out.
+      connection.send(queue, "meanwhile").catch(() => {});
+      await noted.promise;
+      await rename("away", table);
+      await using other = createConnection(own);
+      await other.connect();
+      const message = await other.queue<string>(queue.name).receive({
+        wait: 10_000,
+        max: 1,
+      });
+      assertEquals(message.length, 1);
+      await connection.connect();
+      assertEquals(told.length, 1, told.join("\n"));
+      assert(told[0]?.includes(`${schema}".${table}`), told[0]);
+      assert(/put it back/.test(told[0] ?? ""), told[0]);
+      await connection.delete(queue);
+    }
+  }));
+
+test("a trigger of the user's that wants a table which is not there refuses its statement alone", (url) =>
+  withSchema(url, async (own, schema) => {
+    await using connection = createConnection(own);
+    const queue = new Queue<string>("kept");
+    await connection.send(queue, "held");
+    const held = await connection.queue(queue).get();
+    const native = await connection.native(nativeClient);
+    await withClient(url, (client) =>
+      client.query(
+        `CREATE FUNCTION ${schema}.audit() RETURNS trigger LANGUAGE plpgsql AS $$
+          BEGIN
+            INSERT INTO ${schema}.nowhere VALUES (1);
+            RETURN NULL;
+          END $$;
+        CREATE TRIGGER audit AFTER INSERT ON ${schema}.messages
+          FOR EACH STATEMENT EXECUTE FUNCTION ${schema}.audit()`,
+      ));
+    const error = await connection.send(queue, "next").catch((each) => each);
+    assertEquals(error.code, "precondition-failed");
+    assert(error.message.includes("nowhere"), error.message);
+    await held?.ack();
+    assert(await connection.native(nativeClient) === native);
+  }));
+
 test("what others notify of does not keep a consumer from what comes", async (url) => {
   await using connection = createConnection(url);
   const queue = new Queue<string>(unique("noise"));

@@ -121,6 +121,59 @@ Deno.test("sqlite: a file that is removed while it is open is made again before 
     await message?.ack();
   }, true));
 
+Deno.test("sqlite: a file that is truncated while it is open is told before a second is over, and made again where it is removed", () =>
+  onFile(async ({ connection, queue, native, url }) => {
+    const told = Promise.withResolvers<string>();
+    const path = url.slice("sqlite:".length);
+    connection.use({
+      event: (event) => {
+        if (event.type !== "lost") return;
+        told.resolve(event.error.message);
+        for (const end of ["", "-wal", "-shm"]) {
+          try {
+            Deno.removeSync(path + end);
+          } catch {
+            // It was not there.
+          }
+        }
+      },
+    });
+    await connection.send(queue, "gone");
+    native.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    await Deno.truncate(path, 0);
+    let isTold = false;
+    told.promise.then(() => isTold = true);
+    await until(async () => {
+      await connection.send(queue, "here");
+      return isTold;
+    }, "word of it");
+    const why = await told.promise;
+    assert(why.includes("truncated"), why);
+    await using later = createConnection(url);
+    const message = await later.queue<string>(queue.name).get();
+    assertEquals(message?.payload, "here");
+    await message?.ack();
+  }, true));
+
+Deno.test("sqlite: a file whose pages somebody has overwritten is told as damaged", () =>
+  onFile(async ({ connection, queue, url }) => {
+    for (let i = 0; i < 20; i++) {
+      await connection.send(queue, "x".repeat(10_000));
+    }
+    const path = `${url.slice("sqlite:".length)}.copy`;
+    const native = await connection.native(nativeClient);
+    native.exec(`VACUUM INTO '${path}'`);
+    {
+      using file = await Deno.open(path, { write: true });
+      await file.seek(4096, Deno.SeekMode.Start);
+      await file.write(new Uint8Array(100_000).fill(65));
+    }
+    await using copy = createConnection(`sqlite:${path}`);
+    const error = await copy.connect().catch((each) => each);
+    assertEquals(error?.code, "precondition-failed", String(error));
+    assert(error.message.includes("damaged"), error.message);
+  }));
+
 Deno.test("sqlite: a client underneath that the user has closed is opened again", () =>
   onFile(async ({ connection, queue, native }) => {
     await connection.send(queue, "kept");
