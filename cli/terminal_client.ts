@@ -2,7 +2,11 @@ import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { cannotImport } from "../model/dependency.ts";
+import { printable } from "../model/foreign_text.ts";
 import { type Bar, OutputClosed, type Terminal } from "./terminal.ts";
+
+/** So much of a line is told, characters. */
+const MAX_LINE = 5000;
 
 /**
  * Makes the terminal of this process.
@@ -26,7 +30,8 @@ export function ownTerminal(): Terminal {
           else resolve();
         });
       }),
-    tell: (line) => void stderr.write(`${line}\n`),
+    // In it are names of queues, which others have given.
+    tell: (line) => void stderr.write(`${printable(line, MAX_LINE)}\n`),
     read: (path) => readFile(path),
     load: (path) => import(pathToFileURL(path).href),
     onInterrupt(callback) {

@@ -131,6 +131,17 @@ Deno.test("dashi --help has each command, and each command's help an example", a
   }
 });
 
+Deno.test("the name of a queue is told, and not obeyed by the terminal", async () => {
+  const { code, err } = await dashi(["delete", "a\x1b[2Jb\nc", "--yes"], {
+    DASHI_URL: "memory://told",
+  });
+  assertEquals(code, 0);
+  assertEquals(
+    err,
+    'dashi: there was no queue "a\\u001b[2Jb\\nc": look at the spelling\n',
+  );
+});
+
 Deno.test("on a terminal there are tables, as wide as that, and what a message says is not obeyed", async () => {
   const url = "memory://tables";
   await using connection = createConnection(url);
