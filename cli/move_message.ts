@@ -1,4 +1,5 @@
 import type { Delivery, Publishing } from "../mod.ts";
+import { DELIVERY_COUNTS } from "../model/delivery_counts.ts";
 
 /** The longest id that a broker remembers, bytes in UTF-8. */
 const MAX_ID = 255;
@@ -25,7 +26,8 @@ export type Movable =
 /**
  * Makes the message to publish of one that was taken: its body, its properties and its
  * headers as they are. `CC` and `BCC` are left out, for the queues that they name have had
- * the message, and so is a user whom the target would not believe.
+ * the message; how often it was delivered there, for it is new here; and a user whom the
+ * target would not believe.
  *
  * @param message The message as it was taken, or seen.
  * @param how Where it goes to.
@@ -46,7 +48,7 @@ export function movedMessage(
     delay,
     properties: {
       ...rest,
-      headers: withoutCopies(headers),
+      headers: headersOf(headers),
       // It lives no longer there than it would have lived here.
       expiration: expiration &&
         Math.min(expiration, Math.max(1, Math.ceil(timeLeft))),
@@ -61,10 +63,15 @@ export function movedMessage(
   };
 }
 
-function withoutCopies(
+function headersOf(
   headers: Movable["properties"]["headers"],
 ): Movable["properties"]["headers"] {
-  if (headers?.CC === undefined && headers?.BCC === undefined) return headers;
-  const { CC: _, BCC: __, ...rest } = headers;
-  return rest;
+  const isLeft = (name: string) =>
+    name === "CC" || name === "BCC" || DELIVERY_COUNTS.has(name);
+  if (headers === undefined || !Object.keys(headers).some(isLeft)) {
+    return headers;
+  }
+  return Object.fromEntries(
+    Object.entries(headers).filter(([name]) => !isLeft(name)),
+  );
 }

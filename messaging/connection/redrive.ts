@@ -1,3 +1,4 @@
+import { DELIVERY_COUNTS } from "../../model/delivery_counts.ts";
 import { UnroutableError } from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import { deathsOf } from "../consume/deaths.ts";
@@ -176,6 +177,7 @@ function withoutDeaths(
   return Object.fromEntries(
     Object.entries(headers).filter(([name]) =>
       !OF_A_DEATH.test(name) && !COPIES.has(name) &&
+      !DELIVERY_COUNTS.has(name) &&
       !(isShared && name === ALONE)
     ),
   );

@@ -42,6 +42,10 @@ Deno.test({
         () => delayed(source, { from }),
       );
       await t.step(
+        "a message that was delivered before is new at the target",
+        () => counted(source, { from }),
+      );
+      await t.step(
         "what it does not take stays, and keeps no other",
         () => notTaken(server),
       );
@@ -187,6 +191,19 @@ async function listed(source: Connection, from: From): Promise<void> {
     rows.filter(({ source }) => source.startsWith("dashi_")),
     [],
   );
+}
+
+async function counted(source: Connection, from: From): Promise<void> {
+  const queue = new Queue("c.jobs", { type: "quorum" });
+  await source.send(queue, "again", { headers: { tenant: 7 } });
+  await using handle = source.queue(queue);
+  for (let i = 0; i < 2; i++) await (await handle.get())?.requeue();
+  const to = `memory://${unique("rabbit")}`;
+  await using target = createConnection(to);
+  const moved = await dashiHere(["move", "c.jobs"], { ...from, to });
+  assertEquals(moved.code, 0, moved.err);
+  await using there = target.queue("c.jobs");
+  assertEquals((await there.get())?.headers, { tenant: 7 });
 }
 
 /** It ends a channel over each of them, with all that is in flight there. */

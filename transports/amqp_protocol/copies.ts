@@ -1,5 +1,6 @@
 import { Line } from "../../async/line.ts";
 import type { CallOptions } from "../../model/call_options.ts";
+import { DELIVERY_COUNTS } from "../../model/delivery_counts.ts";
 import { ChannelError, ConnectionError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { Channel, PublishOutcome } from "../transport.ts";
@@ -11,12 +12,6 @@ export interface CopiesHost {
   readonly username: string;
   openChannel(): Promise<Channel>;
 }
-
-/** The headers in which the broker counts, from zero for a message that is new to a queue. */
-const COUNTS: ReadonlySet<string> = new Set([
-  "x-delivery-count",
-  "x-acquired-count",
-]);
 
 /**
  * Publishes copies of deliveries, on channels of their own: what the broker refuses
@@ -72,7 +67,8 @@ export class Copies {
 
   #republishable(message: Publishing): Publishing {
     const { userId, headers = {}, ...properties } = message.properties;
-    const kept = Object.entries(headers).filter(([name]) => !COUNTS.has(name));
+    const kept = Object.entries(headers)
+      .filter(([name]) => !DELIVERY_COUNTS.has(name));
     return {
       ...message,
       properties: {

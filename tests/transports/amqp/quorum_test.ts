@@ -44,6 +44,26 @@ test("a quorum queue takes, gives, requeues and tries again like any other (row 
   assertEquals(await channel.deleteQueue(routingKey), 0);
 });
 
+test("a dead letter that is put back has been delivered nowhere yet", async ({ url }) => {
+  await using connection = createConnection(url);
+  const [dead, jobs] = ["dead", "jobs"].map((name) =>
+    new Queue(`dashi-quorum-${name}-${crypto.randomUUID()}`, {
+      type: name === "dead" ? "quorum" : "classic",
+    })
+  );
+  if (dead === undefined || jobs === undefined) return;
+  await connection.declare(jobs);
+  await connection.send(dead, 7, { headers: { tenant: 7 } });
+  await using handle = connection.queue(dead);
+  for (let i = 0; i < 2; i++) await (await handle.get())?.requeue();
+  await connection.redrive(dead, { to: jobs });
+  await using there = connection.queue(jobs);
+  const message = await there.get();
+  assertEquals(message?.headers, { tenant: 7 });
+  await message?.ack();
+  for (const { name } of [dead, jobs]) await connection.delete(name);
+});
+
 /** So many messages of a queue whose broker gives up what came back twice. */
 const [FEW, LIMIT] = [5, 2];
 
