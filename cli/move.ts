@@ -120,7 +120,7 @@ export async function move(
     return 0;
   }
   await declareTopology(own, topology);
-  return await new Mover(context, own, given).run(plans);
+  return await new Mover(context, own, given, sameBroker).run(plans);
 }
 
 /** SQS knows duplicates in its FIFO queues, and says so of each message. */
@@ -137,12 +137,19 @@ class Mover {
   readonly #context: Context;
   readonly #target: Connection;
   readonly #given: MoveArguments;
+  readonly #sameBroker: boolean;
   readonly #abort = new AbortController();
 
-  constructor(context: Context, target: Connection, given: MoveArguments) {
+  constructor(
+    context: Context,
+    target: Connection,
+    given: MoveArguments,
+    sameBroker: boolean,
+  ) {
     this.#context = context;
     this.#target = target;
     this.#given = given;
+    this.#sameBroker = sameBroker;
   }
 
   async run(plans: readonly Plan[]): Promise<number> {
@@ -201,6 +208,7 @@ class Mover {
       from: from.name,
       to,
       limit,
+      first: this.#sameBroker ? await countOf(connection, from) : Infinity,
       goesUnused: taking === "get",
       rate: rate === undefined ? Infinity : rate.limit * 1000 / rate.interval,
       inFlight: this.#given.inFlight ?? IN_FLIGHT,
@@ -265,6 +273,18 @@ class Mover {
       );
     }
   }
+}
+
+/** Counts what is in a queue, and what others hold of it. */
+async function countOf(
+  connection: Connection,
+  { name }: QueueInfo,
+): Promise<number> {
+  const { ready = Infinity, delayed = 0, unacked = 0 } = await restOf(
+    connection,
+    name,
+  );
+  return ready + delayed + unacked;
 }
 
 function once(call: (count: number) => void): (count: number) => void {

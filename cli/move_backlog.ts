@@ -3,8 +3,6 @@ import {
   type DelayedMessage,
   type Delivery,
   type DeliveryTag,
-  type ErrorCode,
-  MessagingError,
   PublishError,
   SettlementError,
   UnroutableError,
@@ -12,7 +10,8 @@ import {
 import { lineOf } from "./advice.ts";
 import { type Movable, movedMessage } from "./move_message.ts";
 import type { Rest } from "./move_rest.ts";
-import { NotTakenError } from "./move_target.ts";
+import { isOfOne, UnmovableError } from "./move_refusals.ts";
+import { deathsOf } from "../messaging/consume/deaths.ts";
 import { Pacer, pause } from "./pacer.ts";
 
 /** A queue that has had nothing for so long is asked whether it is empty, ms. */
@@ -40,6 +39,8 @@ export interface BacklogOptions {
   readonly to: string;
   /** The maximum number to move. */
   readonly limit: number;
+  /** How many are moved though they have died in the target, as those that are put back; others have come back. */
+  readonly first: number;
   /** The maximum number that is on its way at once. */
   readonly inFlight: number;
   /** Whether the queue goes, or may go, when its last consumer does: then it is given none. */
@@ -247,7 +248,18 @@ export class Backlog {
   }
 
   async #move(delivery: Delivery): Promise<void> {
-    if (delivery.malformed !== undefined) throw new Unmovable(delivery);
+    const { malformed, properties: { headers = {} } } = delivery;
+    if (malformed !== undefined) {
+      throw new UnmovableError(`it cannot be read: ${lineOf(malformed)}`);
+    }
+    const { to, first } = this.#options;
+    const isBack = this.#begun > first &&
+      deathsOf(headers).some(({ queue }) => queue === to);
+    if (isBack) {
+      throw new UnmovableError(
+        `it has died in queue "${to}", and would be moved in a circle`,
+      );
+    }
     const turn = this.#pacer.turn(this.#end);
     if (turn !== undefined && !await turn) {
       this.#surplus.push(delivery.deliveryTag);
@@ -336,7 +348,7 @@ export class Backlog {
     if (this.#kept.length >= Math.max(MOST_KEPT, 10 * inFlight)) {
       this.#fail(
         new PublishError(
-          `the target refuses too many messages of queue "${from}"`,
+          `too many messages of queue "${from}" stay: ${lineOf(error)}`,
           { code: "publish-refused", cause: error },
         ),
       );
@@ -373,26 +385,6 @@ export class Backlog {
     }
   }
 }
-
-/** What lies in a queue and is no message. */
-class Unmovable extends Error {
-  constructor({ malformed }: Delivery) {
-    super(`it cannot be read: ${lineOf(malformed)}`, { cause: malformed });
-  }
-}
-
-/** Whether an error is of its message alone: what no broker can write is a `TypeError`, or a `RangeError`. */
-function isOfOne(error: unknown): boolean {
-  return error instanceof Unmovable || error instanceof NotTakenError ||
-    error instanceof TypeError || error instanceof RangeError ||
-    error instanceof MessagingError && OF_ONE.has(error.code);
-}
-
-const OF_ONE: ReadonlySet<string> = new Set<ErrorCode>([
-  "encode-failed",
-  "message-too-large",
-  "unsupported",
-]);
 
 function sleep(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));

@@ -174,6 +174,50 @@ Deno.test("dashi move on the same broker empties a queue before others come into
   }
 });
 
+for (const broker of ["memory", "Redis"]) {
+  const url = BROKERS[broker];
+  Deno.test({
+    name: `dashi move on ${broker} moves nothing in a circle${
+      url ? "" : " (there is no broker)"
+    }`,
+    ignore: !url,
+    fn: () => circle(url ?? ""),
+  });
+}
+
+async function circle(from: string): Promise<void> {
+  await using connection = createConnection(from, { onUnhandled: () => {} });
+  const [a, b] = [unique("circle"), unique("circle")];
+  const puts = Array.from({ length: 10 }, (_, i) => i);
+  // The oldest make room, and are dead letters in the queue that they came from.
+  await connection.declare([
+    new Queue(a),
+    new Queue(b, { maxLength: 5, deadLetter: a }),
+  ]);
+  await connection.producer({ queue: a }).publishAll(puts);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  try {
+    // With a rate timers have their turn, however fast the circle is.
+    const args = ["move", a, "--to", b, "--rate", "1000/s"];
+    const { code, rows, err } = await dashiHere(args, {
+      from,
+      onInterrupt: (interrupt) => timer = setTimeout(interrupt, 20_000),
+    });
+    const { moved, kept } = rows.at(-1);
+    assertEquals([code, moved, kept], [1, 10, 5], err);
+    assertMatch(err, /stays: it has died in queue ".*in a circle/);
+    assertEquals((await connection.queueStatus(a)).messageCount, 5);
+    assertEquals((await connection.queueStatus(b)).messageCount, 5);
+    // As many as were there are put back, whatever they died of.
+    await connection.purge(b);
+    const back = await dashiHere(["move", a, "--to", b], { from });
+    assertEquals([back.code, back.rows.at(-1).moved], [0, 5], back.err);
+  } finally {
+    clearTimeout(timer);
+    for (const name of [a, b]) await connection.delete(name);
+  }
+}
+
 Deno.test("dashi move goes on with the other queues where one is full at the target", async () => {
   const [from, to] = [unique("a"), unique("b")].map((each) =>
     `memory://${each}`
