@@ -39,7 +39,7 @@ interface Row extends Partial<Subject> {
 const LEASE = { visibilityTimeout: 2000 };
 
 const ROWS: readonly Row[] = [
-  { transport: "memory", at: () => "memory://" },
+  { transport: "memory", at: () => "memory://", hasOwnClock: true },
   { transport: "amqp", broker: "AMQP" },
   { transport: "amqp_client", broker: "AMQP" },
   { transport: "redis", broker: "REDIS", shortLease: LEASE },
@@ -180,7 +180,7 @@ async function runSuite(
     ownUrl: own && at(own.url),
     largestBody: row.largestBody,
     unordered: row.unordered,
-    hasOwnClock: row.broker !== undefined,
+    hasOwnClock: row.hasOwnClock ?? row.broker !== undefined,
     shortLease: row.shortLease,
     atOnce: AT_ONCE,
     isQuick,

@@ -12,6 +12,7 @@ import { Socket } from "node:net";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { createConnection } from "@dashi/mq";
+import { inTransaction } from "@dashi/mq/sqlite";
 import {
   CONFORMANCE_CASES,
   type ConformanceCase,
@@ -163,6 +164,41 @@ function later(test: ConformanceCase, subject: Subject): string | undefined {
   return isLong && subject.isQuick ? "it is long" : undefined;
 }
 
+type Transact = NonNullable<Harness["transact"]>;
+
+/** Transactions of a user's own, by the client that he has. */
+const TRANSACT: Readonly<Record<string, (url: string) => Transact>> = {
+  postgres: (url) => async (work) => {
+    const { default: { Client } } = await import("pg");
+    const client = new Client({ connectionString: url });
+    await client.connect();
+    try {
+      await client.query("BEGIN");
+      const result = await work(client);
+      await client.query("COMMIT");
+      return result;
+    } catch (error) {
+      await client.query("ROLLBACK");
+      throw error;
+    } finally {
+      await client.end();
+    }
+  },
+  sqlite: (url) => async (work) => {
+    // Bun looks for what a literal names, be it imported or not.
+    const [module, name] = "Bun" in globalThis
+      ? ["bun:sqlite", "Database"]
+      : ["node:sqlite", "DatabaseSync"];
+    const { [name]: Database } = await import(module);
+    const database = new Database(url.slice("sqlite:".length));
+    try {
+      return await inTransaction(database, work);
+    } finally {
+      database.close();
+    }
+  },
+};
+
 async function harnessOf(subject: Subject): Promise<Harness> {
   const module: { createTransport(): Transport } = await import(
     `@dashi/mq/${subject.transport}`
@@ -170,6 +206,7 @@ async function harnessOf(subject: Subject): Promise<Harness> {
   return {
     transport: module.createTransport(),
     url: subject.url,
+    transact: TRANSACT[subject.transport]?.(subject.url),
     largestBody: subject.largestBody,
     unordered: subject.unordered,
     hasOwnClock: subject.hasOwnClock,
