@@ -10,14 +10,13 @@ import { run } from "../brokers/server.ts";
 import { attempt, provide, RUNTIMES } from "../runtimes/npm.ts";
 import { bundles, BUNDLING, type Urls } from "./bundles.ts";
 import { examples } from "./examples.ts";
+import { managers } from "./managers.ts";
 import { outbox } from "./outbox.ts";
 import { pack } from "./pack.ts";
 import { pages } from "./page.ts";
 import { types } from "./types.ts";
 import { install, type Outcome, pinned } from "./user.ts";
 
-/** The most packages that somebody who wants Redis alone may have. */
-const MAX_PACKAGES = 12;
 /** Files that are no modules and no declarations of them. */
 const TEXTS: readonly string[] = [
   "CHANGELOG.md",
@@ -125,7 +124,7 @@ async function* uses(
   await install(bare, tarball);
   await install(user, tarball, ...pinned("ioredis"));
   yield ["one package comes with it", await judgeCount(bare, 2)];
-  yield ["packages for Redis alone", await judgeCount(user, MAX_PACKAGES)];
+  yield* managers(`${folder}/managers`, tarball, urls);
   const npx = await attempt(["npx", "--yes", `file:${tarball}`]);
   yield [
     "npx, of a package that is not installed",

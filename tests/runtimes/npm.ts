@@ -32,10 +32,18 @@ export async function npmInstall(
 export async function provide(
   { name, version }: Runtime,
 ): Promise<readonly string[]> {
+  const program = await provideTool(name, version);
+  return name === "deno" ? [program, "run", "-A", "--quiet"] : [program];
+}
+
+/** Installs a package whose command has its name, and returns the path of that. */
+export async function provideTool(
+  name: string,
+  version: string,
+): Promise<string> {
   const folder = await cacheFolder(`${name}-${version}`);
   await npmInstall(folder, [`${name}@${version}`]);
-  const program = `${folder}/node_modules/.bin/${name}`;
-  return name === "deno" ? [program, "run", "-A", "--quiet"] : [program];
+  return `${folder}/node_modules/.bin/${name}`;
 }
 
 /** Runs a program, and returns what it printed, good or bad. */
