@@ -16,7 +16,7 @@ import { fillDefaults, parseUrl } from "../../url/mod.ts";
 export function openTransport(
   url: string,
   transportOptions: Readonly<Record<string, unknown>> = {},
-  operationTimeout = 5000,
+  operationTimeout = 20_000,
   owner: string = crypto.randomUUID(),
 ): Promise<TransportConnection> {
   const transport = createTransport();

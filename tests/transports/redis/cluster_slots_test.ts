@@ -200,6 +200,7 @@ testAlone(
       await cluster.stop();
     }
   },
+  180_000, // so many cases
 );
 
 Deno.test("slotOf() is as a node counts: of the hash tag, if there is one that is not empty", () => {
