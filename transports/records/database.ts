@@ -1,6 +1,7 @@
 import { Batcher } from "../../async/batcher.ts";
 import type { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
+import { quote } from "../../model/foreign_text.ts";
 import { invalidOption } from "../../url/options.ts";
 import { notAnswered } from "../connection_errors.ts";
 import { after } from "./ids.ts";
@@ -38,6 +39,9 @@ export class Database {
   /** Makes one over the verbs; `limits` watches the calls. Throws where the database's own cannot be used. */
   constructor(records: Records, limits: Limits) {
     checkLimits(records.limits);
+    if (!Number.isFinite(records.now())) {
+      throw mistake("now()", records.now(), "milliseconds since 1970");
+    }
     this.#records = records;
     this.#limits = limits;
     const { writeCount, writeBytes, writesAtOnce } = records.limits;
@@ -65,15 +69,15 @@ export class Database {
   }
 
   /** Lists a range of ids, in their order. */
-  list(
+  async list(
     action: string,
     range: Range,
     options?: CallOptions,
   ): Promise<readonly Row[]> {
-    const refusal = this.#limits.refusal(options, action);
-    return refusal === undefined
-      ? this.#records.list(range, { ...options, action })
-      : Promise.reject(refusal);
+    this.#limits.check(options, () => action);
+    const rows = await this.#records.list(range, { ...options, action });
+    checkRange(rows, range);
+    return rows;
   }
 
   /** Lists all ids of a range, page by page. */
@@ -100,9 +104,9 @@ export class Database {
   ): Promise<readonly FullRow[]> {
     if (ids.length === 0) return [];
     this.#limits.check(options, () => action);
-    return (await this.#records.read(ids, { ...options, action })).filter(
-      isFull,
-    );
+    const rows = await this.#records.read(ids, { ...options, action });
+    checkRow(rows[0]);
+    return rows.filter(isFull);
   }
 
   /** Reads a record, unless it still has a revision: then `"same"`. */
@@ -116,10 +120,11 @@ export class Database {
     const call = { ...options, action };
     if (this.#records.readUnless !== undefined) {
       const found = await this.#records.readUnless(id, revision, call);
+      if (found !== "same") checkRow(found);
       return found === "same" || (found && isFull(found)) ? found : undefined;
     }
     const range = { start: id, end: after(id), limit: 1, withFields: false };
-    const [row] = await this.#records.list(range, call);
+    const [row] = await this.list(action, range, options);
     if (row === undefined) return undefined;
     if (row.revision === revision) return "same";
     return (await this.read(action, [id], options))[0];
@@ -150,10 +155,17 @@ export class Database {
       ? first.action
       : "write records";
     const written = await this.#records.write(drafts, { action });
-    return drafts.map(({ id }, i) =>
-      written[i] ??
-        Promise.reject(new Error(`"${id}" was written with no result`))
-    );
+    return drafts.map(({ id, fields }, i) => {
+      const result = written[i];
+      if (result === undefined) {
+        const text = `"${id}" was written with no result`;
+        return Promise.reject(new TypeError(text));
+      }
+      if (result.type === "written" && fields !== undefined) {
+        checkRevision(result.revision);
+      }
+      return result;
+    });
   }
 
   /** Removes a record with others of the same turn. */
@@ -174,6 +186,50 @@ function checkLimits(limits: RecordsLimits): void {
     }
     throw invalidOption(`limits.${name}`, value, "a number over 0");
   }
+}
+
+/*
+ * Mistakes that are made in writing a transport, which the types of a client's rows do not
+ * show. Nothing would ever be right with them, and what waits would wait without end. One
+ * row of an answer tells, for the others are made alike.
+ */
+
+function checkRange(rows: readonly Row[], range: Range): void {
+  const [first, last] = [rows[0], rows.at(-1)];
+  if (first === undefined || last === undefined) return;
+  checkRow(first);
+  const { start, end, limit } = range;
+  if (rows.length > limit) {
+    throw mistake("number of rows", rows.length, `${limit} or less`);
+  }
+  if (first.id < start || first.id > last.id || last.id >= end) {
+    const right = `in order, from ${quote(start)} to before ${quote(end)}`;
+    const ids = `${quote(first.id)} to ${quote(last.id)}`;
+    throw new TypeError(
+      `Cannot use the rows of list(), ${ids}: they must be ${right}`,
+    );
+  }
+}
+
+function checkRow(row: Row | undefined): void {
+  if (row === undefined) return;
+  if (typeof row.id !== "string") throw mistake("id", row.id, "a string");
+  checkRevision(row.revision);
+}
+
+function checkRevision(revision: unknown): void {
+  if (typeof revision !== "string" || !/^[0-9]/.test(revision)) {
+    throw mistake(
+      "revision",
+      revision,
+      'a string that begins with a count: "3"',
+    );
+  }
+}
+
+function mistake(what: string, value: unknown, right: string): TypeError {
+  const text = `Cannot use ${quote(value)} as the ${what} of a database`;
+  return new TypeError(`${text}: it must be ${right}`);
 }
 
 /** The size of a record, about: exact where it matters, for its long texts. */
