@@ -10,6 +10,9 @@ const FINAL: readonly number[] = [3, 4, 18, 19, 23];
 /** The code of a file that cannot be written to. */
 export const READONLY = 8;
 
+/** The code of a disk that is full. */
+const FULL = 13;
+
 /** The code of a file that is damaged. */
 export const CORRUPT = 11;
 
@@ -20,7 +23,7 @@ export const NOT_A_DATABASE = 26;
 const TEXTS: readonly (readonly [RegExp, number])[] = [
   [/database (table )?is locked/, BUSY],
   [/readonly database/, READONLY],
-  [/disk is full/, 13],
+  [/disk is full/, FULL],
   [/disk image is malformed/, CORRUPT],
   [/file is not a database/, NOT_A_DATABASE],
 ];
@@ -47,6 +50,11 @@ export function refusalOf(error: unknown): "final" | "passing" | undefined {
   const code = codeOf(error) ?? ERROR;
   if (FINAL.includes(code)) return "final";
   return PASSING.includes(code) ? "passing" : undefined;
+}
+
+/** Whether the disk is full. */
+export function isFull(error: unknown): boolean {
+  return codeOf(error) === FULL;
 }
 
 /** Whether another process writes: it may be tried again. */

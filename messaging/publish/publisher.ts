@@ -258,7 +258,7 @@ export class SessionPublisher {
       if (isSuspect || !(error instanceof ChannelError)) return await again();
       const turn = this.#retrying.stand(again);
       try {
-        return await limits.wait(turn.taken, call, () => late(true));
+        return await limits.wait(turn.taken, call, () => late(true, error));
       } finally {
         turn.leave();
       }

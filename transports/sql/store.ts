@@ -1,7 +1,6 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import { ConnectionError, MessagingError } from "../../model/errors.ts";
 import type { Rate } from "../../async/windows.ts";
-import { notAnswered } from "../connection_errors.ts";
 import type { OutboxRows } from "../outbox.ts";
 import type { Peer } from "../peer.ts";
 import type { Rates } from "../rates.ts";
@@ -320,7 +319,7 @@ export class SqlStore implements Store {
       return await this.#lifeline.limits.wait(
         taking,
         { signal, deadline },
-        () => notAnswered(action, "unknown", "the database"),
+        () => this.#works.late(action),
       );
     } catch (error) {
       taking.then(({ reservations }) =>

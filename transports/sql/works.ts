@@ -2,6 +2,8 @@ import { Batcher } from "../../async/batcher.ts";
 import type { Clock } from "../../async/clock.ts";
 import { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
+import { asError } from "../../model/error_text.ts";
+import { TimeoutError } from "../../model/errors.ts";
 import { endedMeanwhile, notAnswered } from "../connection_errors.ts";
 import { isOfOne, mayPass } from "./errors.ts";
 import type { Sql, Tx } from "./port.ts";
@@ -58,6 +60,8 @@ const [PATIENCE, FIRST_PAUSE, MAX_PAUSE] = [5000, 20, 500];
 export class Works {
   readonly #jobs: Batcher<Job, unknown>;
   readonly #limits: Limits;
+  /** Why the database refuses for now what waits. */
+  #refusal: Error | undefined;
 
   /** Makes one over a database. */
   constructor(sql: Sql, clock: Clock) {
@@ -69,10 +73,22 @@ export class Works {
       atOnce: 1,
       bytesOf: ({ more }) => more.bytes ?? 0,
       actionOf: ({ action }) => action,
-      late: ({ action }) => notAnswered(action, "unknown", "the database"),
+      late: ({ action }) => this.late(action),
       heedsDeadline: false,
-      send: (jobs) => doPatiently(sql, clock, jobs),
+      send: (jobs) =>
+        doPatiently(sql, clock, jobs, (refusal) => this.#refusal = refusal),
     });
+  }
+
+  /** Makes the error of a call whose time is over. */
+  late(action: string): TimeoutError {
+    const cause = this.#refusal;
+    return cause === undefined
+      ? notAnswered(action, "unknown", "the database")
+      : new TimeoutError(`Cannot ${action} in time: ${cause.message}`, {
+        cause,
+        outcome: "unknown",
+      });
   }
 
   /** Ends with its database: nobody waits any more. */
@@ -108,12 +124,16 @@ async function doPatiently(
   sql: Sql,
   clock: Clock,
   jobs: readonly Job[],
+  note: (refusal: Error | undefined) => void,
 ): Promise<readonly unknown[]> {
   const until = clock.now() + PATIENCE;
   for (let pause = FIRST_PAUSE;; pause = Math.min(2 * pause, MAX_PAUSE)) {
     try {
-      return await doTogether(sql, jobs);
+      const results = await doTogether(sql, jobs);
+      note(undefined);
+      return results;
     } catch (error) {
+      note(mayPass(error) ? asError(error) : undefined);
       if (!mayPass(error) || clock.now() > until) {
         return await doApart(sql, jobs, error);
       }

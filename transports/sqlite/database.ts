@@ -19,7 +19,7 @@ import {
 } from "../sql/schema.ts";
 import { callersClient, callersFailure } from "./callers_tx.ts";
 import { type SqliteClient, stateOfFile } from "./client.ts";
-import { isBusy } from "../sqlite_codes.ts";
+import { isBusy, isFull } from "../sqlite_codes.ts";
 import { failure, openError, stillBusy } from "./errors.ts";
 import { Transaction } from "./transaction.ts";
 
@@ -228,6 +228,7 @@ export class SqliteDatabase implements Sql {
       }
     } catch (error) {
       for (const undo of tx.onFailed) undo();
+      if (isFull(error)) this.#makeRoom();
       throw failure(this.#settings.broker, error);
     }
     if (tx.news.size > 0 || tx.soonest < Infinity) {
@@ -235,6 +236,18 @@ export class SqliteDatabase implements Sql {
       this.#listeners.tell({ news: new Set(news), soonest });
     }
     return result;
+  }
+
+  /**
+   * What is in the journal and has its place in the file goes there: the journal begins anew
+   * then, and needs no more of a disk that is full. By that acks go on.
+   */
+  #makeRoom(): void {
+    try {
+      this.#client.rows("PRAGMA wal_checkpoint(PASSIVE)", []);
+    } catch {
+      // The file would have to grow, too.
+    }
   }
 
   async #read<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
