@@ -288,6 +288,7 @@ onProxy(
     const types: string[] = [];
     const heard = (async () => {
       for await (const event of connection.events()) {
+        if (event.type === "event-loop-blocked") continue;
         types.push(event.type === "state" ? event.state.type : event.type);
         if (event.type === "state" && event.state.type === "open") return;
       }
