@@ -1,6 +1,11 @@
 import type { Clock } from "../../async/clock.ts";
 import type { Limits } from "../../async/limits.ts";
-import { SettlementError, UnsupportedError } from "../../model/errors.ts";
+import {
+  EncodeError,
+  SettlementError,
+  UnsupportedError,
+} from "../../model/errors.ts";
+import { quote } from "../../model/foreign_text.ts";
 import {
   type Delivery,
   type DeliveryTag,
@@ -27,7 +32,7 @@ import {
 import { Slab } from "../../model/slab.ts";
 import type { ReplyQueues } from "./reply_queues.ts";
 import type { Ripener } from "./ripener.ts";
-import type { Reservation, Store } from "./store.ts";
+import type { Malformed, Reservation, Store } from "./store.ts";
 import type { StoreSubscription } from "./subscription.ts";
 import { Window } from "./window.ts";
 
@@ -309,13 +314,14 @@ export class Deliveries implements SettlerHost<Held> {
 
   #reject(held: Held, options: RejectOptions): Promise<void> {
     const { requeue, delay, headers } = options;
+    const { message, queue } = held.reservation;
+    const isAsItWas = delay === undefined && headers === undefined;
+    if (requeue && !isAsItWas && isMalformed(message)) {
+      return Promise.reject(cannotWrite(queue, message));
+    }
     held.settling = true;
     this.#underWay++;
-    const { message } = held.reservation;
-    if (
-      requeue &&
-      (delay === undefined && headers === undefined || isMalformed(message))
-    ) return this.#releaser.settle(held, options);
+    if (requeue && isAsItWas) return this.#releaser.settle(held, options);
     return this.#follow(
       held,
       requeue && !isMalformed(message)
@@ -338,6 +344,16 @@ export class Deliveries implements SettlerHost<Held> {
     this.settled(held);
     return result;
   }
+}
+
+/** If it went back as it was, whoever counts its attempts would never come to an end. */
+function cannotWrite(queue: string, { error }: Malformed): EncodeError {
+  return new EncodeError(
+    `Cannot requeue what lay in queue ${
+      quote(queue)
+    } with other headers or later: it is no message`,
+    { cause: error },
+  );
 }
 
 function settledBefore(tag: DeliveryTag): SettlementError {

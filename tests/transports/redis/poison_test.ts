@@ -4,7 +4,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { PreconditionFailedError } from "../../../model/errors.ts";
 import type { Delivery } from "../../../model/message.ts";
 import { until } from "../../brokers/server.ts";
-import { pause, Raw, test } from "../../support/redis.ts";
+import { connectTo, pause, Raw, test } from "../../support/redis.ts";
 import {
   CONSUME,
   messageTo,
@@ -247,6 +247,42 @@ test("an entry that is no message and cannot be requeued stays aside", async (se
   const aside = await raw.texts("LRANGE", "dashi.malformed.q", 0, -1);
   assertEquals(aside, ["garbage"]);
 });
+
+for (const retry of [undefined, { attempts: 3, backoff: 0 }]) {
+  test(
+    `an entry that is no message, and whose handler fails without reading it, is called once with ${
+      retry === undefined ? "no" : "a"
+    } policy`,
+    async (server) => {
+      await using raw = new Raw(server.port);
+      for (const text of ["garbage", ENVELOPE("[1]"), ENVELOPE("{}", "2")]) {
+        await raw.send("LPUSH", "q", text);
+      }
+      await using connection = connectTo(server.url, { onUnhandled: () => {} });
+      await using consumer = connection.consumer("q");
+      const calls = { good: 0, bad: 0 };
+      const running = consumer.run(({ properties: { contentType } }) => {
+        calls[contentType === undefined ? "bad" : "good"]++;
+        throw new Error("it is something else that fails");
+      }, { retry, onFailure: "reject" });
+      await until(
+        "both are kept",
+        30_000,
+        async () => await raw.number("LLEN", "dashi.malformed.q") === 2,
+      );
+      if (retry !== undefined) {
+        await until(
+          "the third has failed",
+          30_000,
+          () => Promise.resolve(calls.good === 3),
+        );
+      }
+      await consumer.cancel();
+      await running;
+      assertEquals(calls.bad, 2);
+    },
+  );
+}
 
 const ENVELOPE = (headers: string, tag = "1") =>
   `{"properties": {"delivery_info": {"exchange": "", "routing_key": "q"}, "body_encoding": "base64", "delivery_tag": "${tag}"}, "headers": ${headers}, "content-type": "application/json", "content-encoding": "utf-8", "body": "MQ=="}`;

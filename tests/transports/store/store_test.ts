@@ -2,7 +2,11 @@
 /** The parts of `transports/store/` that the memory transport does not need: narrow limits, broadcasts. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { ConnectionError, SettlementError } from "../../../model/errors.ts";
+import {
+  ConnectionError,
+  EncodeError,
+  SettlementError,
+} from "../../../model/errors.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
 import { MemoryStore } from "../../../transports/memory/store.ts";
 import {
@@ -60,6 +64,18 @@ Deno.test("an entry that is no message is delivered as such, and set aside when 
   const delivery = await channel.get("q");
   assertEquals(delivery?.malformed?.message, "garbage");
   assertEquals([...delivery?.body ?? []], [7]);
+  // It cannot be written again: then nobody may think that it was.
+  for (const options of [{ headers: { "x-attempts": 2 } }, { delay: 5 }]) {
+    await assertRejects(
+      () =>
+        channel.reject(delivery?.deliveryTag ?? fail(), {
+          requeue: true,
+          ...options,
+        }),
+      EncodeError,
+      'what lay in queue "q"',
+    );
+  }
   await channel.reject(delivery?.deliveryTag ?? fail(), { requeue: false });
   assertEquals(aside.length, 1);
   await connection[Symbol.asyncDispose]();
