@@ -3,6 +3,7 @@ import type { Mailbox } from "../../async/mailbox.ts";
 import {
   AccessRefusedError,
   ChannelError,
+  MessagingError,
   NotFoundError,
   TimeoutError,
 } from "../../model/errors.ts";
@@ -301,7 +302,9 @@ export class RecoveringConsumer {
   #tell(error: unknown, delay: number): void {
     if (!(error instanceof Error)) return;
     this.#lastError = error;
-    if (!isFull(error) && (!this.#worked || mayPass(error))) return;
+    // A broker's refusal is the caller's to hear at the start; a mistake in a transport is nobody's.
+    const isKnown = this.#worked || !(error instanceof MessagingError);
+    if (!isFull(error) && (!isKnown || mayPass(error))) return;
     this.#session.emit(consumeFailed(this.#queues, delay, error));
   }
 

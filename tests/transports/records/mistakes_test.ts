@@ -1,6 +1,6 @@
 /** What the author of a database's verbs may get wrong, and the types do not show, is told at once. */
 
-import { assertRejects } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
 import {
   createRecordsTransport,
@@ -8,6 +8,7 @@ import {
   type Row,
   type Written,
 } from "@dashi/mq/records";
+import { memoryRecordsTransport } from "../../support/memory_records.ts";
 
 type Verbs = Partial<Pick<Records, "list" | "write" | "now">>;
 
@@ -63,3 +64,23 @@ for (const [mistake, verbs, text] of MISTAKES) {
     );
   });
 }
+
+Deno.test("a mistake in a transport is an event of the consumers that wait for it to pass", async () => {
+  const transport = memoryRecordsTransport().wrapping((store) => {
+    const reserve = () => Promise.reject(new TypeError("no row has this form"));
+    Object.assign(store.messages, { reserve });
+    return store;
+  });
+  await using connection = createConnection("memory-records:///x", {
+    transport,
+  });
+  const events = connection.events();
+  await using consumer = connection.consumer(new Queue("q"));
+  const first = consumer[Symbol.asyncIterator]().next();
+  first.catch(() => {}); // it ends with the connection
+  for await (const event of events) {
+    if (event.type !== "consume-failed") continue;
+    assertEquals(event.error.message, "no row has this form");
+    break;
+  }
+});
