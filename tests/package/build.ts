@@ -196,7 +196,7 @@ function packageJson(packages: readonly string[]): PackageJson {
     type: "module",
     engines: { node: ">=22.12", bun: ">=1.2" },
     exports: Object.fromEntries(exports),
-    bin: { dashi: asScript(PROGRAM) },
+    bin: { dashi: asScript(PROGRAM).slice("./".length) },
     dependencies: versions(DEPENDENCIES),
     peerDependencies: versions(peers),
     peerDependenciesMeta: Object.fromEntries(

@@ -120,6 +120,7 @@ async function* uses(
   urls: Urls,
 ): AsyncGenerator<Outcome> {
   yield ["what the tarball carries", await judgeFiles(tarball)];
+  yield ["npm corrects nothing", await judgeManifest(`${folder}/dist`)];
   const [bare, user] = [`${folder}/bare`, `${folder}/user`];
   await install(bare, tarball);
   await install(user, tarball, ...pinned("ioredis"));
@@ -233,6 +234,20 @@ async function judgeFiles(tarball: string): Promise<string | undefined> {
   return wrong.length + lacking.length === 0
     ? undefined
     : `too much: ${wrong.join(", ")}; lacking: ${lacking.join(", ")}`;
+}
+
+/** Says what npm, as it publishes, would write into package.json otherwise. */
+async function judgeManifest(folder: string): Promise<string | undefined> {
+  const path = `${folder}/package.json`;
+  const before = JSON.parse(await Deno.readTextFile(path));
+  await run("env", [`--chdir=${folder}`, "npm", "pkg", "fix"]);
+  const after = JSON.parse(await Deno.readTextFile(path));
+  const changed = Object.keys({ ...before, ...after }).filter((name) =>
+    JSON.stringify(before[name]) !== JSON.stringify(after[name])
+  );
+  return changed.length === 0
+    ? undefined
+    : changed.map((name) => `${name}: ${JSON.stringify(after[name])}`).join();
 }
 
 /** Counts the packages below a folder, which must not be more than that. */
