@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   type Connection,
@@ -376,10 +377,6 @@ function later<T>(call: Promise<T>): Promise<T> {
 
 async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await pause(20);
-}
-
-function pause(duration: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, duration));
 }
 
 onProxy(
