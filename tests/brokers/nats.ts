@@ -122,7 +122,8 @@ export async function startNatsCluster(): Promise<NatsCluster> {
       );
       return Object(answer.json()).error === undefined;
     });
-    await raw.request("$JS.API.STREAM.DELETE.ready");
+    // By default it waits for a second, which three busy servers may take.
+    await raw.request("$JS.API.STREAM.DELETE.ready", "", { timeout: 30_000 });
     await raw.close();
     return {
       url: servers.map(({ url }) => url).join(","),

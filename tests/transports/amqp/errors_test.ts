@@ -177,14 +177,16 @@ test("connect() that is aborted rejects with the reason, and leaves no socket", 
 
 test("the second URL is taken when the first is dead", async ({ scheme, url }) => {
   const dead = `${scheme}://guest:guest@127.0.0.1:${freePort()}//`;
-  await using connection = createConnection([dead, url]);
+  const options = { connectTimeout: 30_000 };
+  await using connection = createConnection([dead, url], options);
   await connection.connect();
   assertEquals(connection.asUri({ includePassword: true }), url);
 });
 
 test("the second URL is taken when the first one's password is wrong", async ({ url }) => {
   const wrong = url.replace("guest:guest", "guest:wrong");
-  await using connection = createConnection(`${wrong};${url}`);
+  const options = { connectTimeout: 30_000 };
+  await using connection = createConnection(`${wrong};${url}`, options);
   await connection.connect();
 });
 

@@ -136,7 +136,8 @@ test("a queue that is declared again after a deletion that was cut short begins 
     ...config,
     name: stream,
   });
-  await own.raw.request(`${own.prefix}.again`, "old");
+  const options = { timeout: 30_000 };
+  await own.raw.request(`${own.prefix}.again`, "old", options);
   await connection.send(queue, 2);
   assertEquals(await connection.queue("again").purge(), 1);
 });

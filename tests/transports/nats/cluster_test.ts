@@ -31,10 +31,12 @@ Deno.test({
       const raw = await connect({
         servers: cluster.servers.map(({ url }) => new URL(url).host),
       });
-      const ask = async (verb: string, body: unknown = {}) =>
-        Object(
-          (await raw.request(`$JS.API.${verb}`, JSON.stringify(body))).json(),
-        );
+      const ask = async (verb: string, body: unknown = {}) => {
+        const text = JSON.stringify(body);
+        const options = { timeout: 10_000 };
+        const answer = await raw.request(`$JS.API.${verb}`, text, options);
+        return Object(answer.json());
+      };
       // One server has the one, and leads the other.
       const { cluster: { leader } } = await ask("STREAM.INFO.c_idle");
       await until("The leader", PATIENCE, async () => {

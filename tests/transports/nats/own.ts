@@ -44,7 +44,7 @@ export class Own {
   async api(verb: string, body: unknown = {}): Promise<Answer> {
     const { raw } = this;
     const answer = await raw.request(`$JS.API.${verb}`, JSON.stringify(body), {
-      timeout: 10_000,
+      timeout: 30_000,
     });
     return answer.json<Answer>();
   }
@@ -55,7 +55,7 @@ export class Own {
     for (const each of streams ?? []) {
       if (
         each.startsWith(`${this.prefix}_`) || each === `KV_${this.prefix}`
-      ) await this.raw.request(`$JS.API.STREAM.DELETE.${each}`);
+      ) await this.api(`STREAM.DELETE.${each}`);
     }
     await this.raw.close();
   }
