@@ -49,10 +49,15 @@ function signalOf(option: string | undefined): Deno.Signal {
   return option === "-INT" ? "SIGINT" : "SIGTERM";
 }
 
-/** Plays a session: each command when all before it have printed what they are to print. */
+/**
+ * Plays a session: each command when all before it have printed what they are to print.
+ *
+ * @throws {Error} If a command had not begun when the time was over, ms.
+ */
 export async function play(
   steps: readonly Step[],
   stage: Stage,
+  patience: number = PATIENCE,
 ): Promise<Played> {
   const lines: string[] = [];
   let stderr = "";
@@ -64,8 +69,22 @@ export async function play(
   };
   const running: Running[] = [];
   const killAll = () => running.forEach(({ child }) => kill(child, "SIGKILL"));
-  const giveUp = setTimeout(killAll, PATIENCE);
+  let gaveUp = false;
+  const giveUp = setTimeout(() => {
+    gaveUp = true;
+    killAll();
+  }, patience);
   const run = (command: string, words: readonly string[]) => {
+    // Nobody would end a program that is started now.
+    if (gaveUp) {
+      throw new Error(
+        `After ${
+          patience / 1000
+        } s "${command}" had not begun; until then was printed: ${
+          JSON.stringify(lines)
+        }`,
+      );
+    }
     open++;
     const child = start(words, stage);
     const ended = Promise.all([
