@@ -115,6 +115,7 @@ async function streams(source: Connection, from: From): Promise<void> {
   for (const name of ["s.stream", "s.other"]) {
     await source.send(name === "s.other" ? new Queue(name) : name, name);
   }
+  await isListed(from, "s.stream");
   const to = `memory://${unique("rabbit")}`;
   for (const way of [from, { from: from.from }]) {
     const { code, out, err } = await dashiHere(["move", "s.stream"], {
