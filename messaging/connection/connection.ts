@@ -546,6 +546,7 @@ export class Connection implements AsyncDisposable {
    *
    * @throws {NotFoundError} If there is no such queue, and the broker knows.
    * @throws {UnroutableError} If the queue `to` is not there.
+   * @throws {EncodeError | RangeError | TypeError | PublishError} If one cannot be written again, or is too large there: it stays, and the others are put back.
    * @throws What `filter` throws: what was taken goes back then.
    * @throws The reason of `signal`, when what has begun is done, and the others are back.
    *

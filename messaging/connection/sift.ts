@@ -1,4 +1,5 @@
 import { NotFoundError } from "../../model/errors.ts";
+import { isUnwritable } from "../../model/unwritable.ts";
 import { type Message, ReceivedMessage } from "../consume/message.ts";
 import type { OperationOptions } from "../operation_options.ts";
 import type { QueueHandle } from "./queue_handle.ts";
@@ -46,7 +47,7 @@ export interface Sifted {
  * @param settle Settles one, and says so; `false` if it is to stay.
  * @returns Their number, by what became of them.
  * @throws {NotFoundError} If there is no such queue, and the broker knows.
- * @throws What `settle` and the filter throw, and the signal's reason, when what is under way is settled.
+ * @throws What `settle` and the filter throw, and the signal's reason, when what is under way is settled; where one cannot be written elsewhere, when all others are settled.
  */
 export async function sift(
   queue: QueueHandle,
@@ -61,6 +62,7 @@ export async function sift(
   });
   const most = Math.min(limit, count);
   let [done, kept, skipped, largest, some] = [0, 0, 0, 1, FIRST];
+  let unwritable: Error | undefined;
   while (done + kept < most && done + kept + skipped < count) {
     const max = Math.min(
       most - done - kept,
@@ -83,9 +85,13 @@ export async function sift(
       else if (result?.status === "fulfilled" && result.value) done++;
       else kept++;
     });
-    const failed = results.find(({ status }) => status === "rejected");
-    if (failed?.status === "rejected") throw failed.reason;
+    for (const result of results) {
+      if (result.status === "fulfilled") continue;
+      if (!isUnwritable(result.reason)) throw result.reason;
+      unwritable ??= result.reason;
+    }
   }
+  if (unwritable !== undefined) throw unwritable;
   return { done, kept, skipped };
 }
 

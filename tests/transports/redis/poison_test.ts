@@ -1,6 +1,7 @@
 /** Redis with keys of other types where messages should go, and peers with other options. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { Queue } from "@dashi/mq";
 import { PreconditionFailedError } from "../../../model/errors.ts";
 import type { Delivery } from "../../../model/message.ts";
 import { until } from "../../brokers/server.ts";
@@ -246,6 +247,26 @@ test("an entry that is no message and cannot be requeued stays aside", async (se
   );
   const aside = await raw.texts("LRANGE", "dashi.malformed.q", 0, -1);
   assertEquals(aside, ["garbage"]);
+});
+
+test("a dead letter that cannot be written again keeps no other from being put back", async (server) => {
+  await using raw = new Raw(server.port);
+  await using connection = connectTo(server.url);
+  await connection.declare([new Queue("dead"), new Queue("jobs")]);
+  const foreign = ENVELOPE("{}").replace(
+    '"delivery_tag"',
+    '"priority": 300, "delivery_tag"',
+  );
+  await raw.send("LPUSH", "dead", foreign);
+  const puts = Array.from({ length: 30 }, (_, i) => i);
+  await connection.producer({ queue: "dead" }).publishAll(puts);
+  await assertRejects(
+    () => connection.redrive("dead", { to: "jobs" }),
+    RangeError,
+    "priority 300",
+  );
+  assertEquals((await connection.queueStatus("jobs")).messageCount, 30);
+  assertEquals((await connection.queueStatus("dead")).messageCount, 1);
 });
 
 for (const retry of [undefined, { attempts: 3, backoff: 0 }]) {
