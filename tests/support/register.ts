@@ -184,10 +184,10 @@ async function capabilitiesOf(
     {
       heartbeat: 10_000,
       transportOptions,
-      operationTimeout: 10_000,
+      operationTimeout: 60_000,
       owner: crypto.randomUUID(),
       clock: SYSTEM_CLOCK,
-      deadline: performance.now() + 10_000,
+      deadline: performance.now() + 60_000,
     },
   );
   await connection[Symbol.asyncDispose]();
