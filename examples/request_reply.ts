@@ -17,7 +17,7 @@ const serving = server.serve(({ payload }) => {
 });
 
 // The side that asks:
-const to = { routingKey: prices.name, timeout: 5000 };
+const to = { routingKey: prices.name, timeout: 30_000 };
 const answer = await connection.request<{ euros: number }>(
   { article: "cap" },
   to,
