@@ -4,7 +4,7 @@ const INTERVAL = 50;
 /**
  * Runs what a machine that stands still would spoil, for the other side goes by the time that
  * has passed: heartbeats, and leases. Where it fails, and the machine stood still meanwhile,
- * it is run again, three times in all.
+ * it is run again, five times in all.
  *
  * @param most For how long the machine may stand still, ms.
  * @param attempt What is run; it leaves nothing open where it fails.
@@ -13,7 +13,7 @@ export async function unlessItStoodStill(
   most: number,
   attempt: () => Promise<void>,
 ): Promise<void> {
-  for (let left = 3;; left--) {
+  for (let left = 5;; left--) {
     let [last, longest] = [performance.now(), 0];
     const look = () => {
       const now = performance.now();
