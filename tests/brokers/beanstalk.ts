@@ -52,6 +52,8 @@ export interface BeanstalkOptions {
   readonly maxJobSize?: number;
   /** Whether it keeps its jobs in a folder. @default {true} */
   readonly binlog?: boolean;
+  /** Where its folder is. @default {among the temporary files} */
+  readonly dir?: string;
   /** Whether each is on the disk before it is confirmed. @default {false} */
   readonly sync?: boolean;
 }
@@ -71,6 +73,8 @@ export function startBeanstalk(
   return startServer(
     "beanstalkd",
     (port, folder) => startOn(port, folder, options),
+    undefined,
+    options.dir,
   );
 }
 

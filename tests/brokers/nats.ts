@@ -61,6 +61,8 @@ async function install(): Promise<void> {
 
 /** How a server of the tests' own is started. */
 export interface NatsOptions {
+  /** Where its folder is. @default {among the temporary files} */
+  readonly dir?: string;
   /** Whether each message is on the disk before it is confirmed. @default {true} */
   readonly syncs?: boolean;
   /** More lines of its configuration, and of its block of JetStream. */
@@ -89,6 +91,8 @@ export function startNats(options: NatsOptions = {}): Promise<NatsServer> {
   return startServer(
     "nats",
     (port, folder) => startOn(port, folder, options),
+    undefined,
+    options.dir,
   );
 }
 

@@ -157,7 +157,8 @@ export class Program {
 }
 
 /**
- * Starts a server on a free port and in a new folder, which goes where it does not start.
+ * Starts a server on a free port and in a new folder, in `dir` where that is given, which
+ * goes where it does not start.
  * If it ends while it starts, another program may have been faster with its port: it is
  * started again on another, twice. A `port` that is given is the only one.
  *
@@ -167,9 +168,13 @@ export async function startServer<S>(
   name: string,
   start: (port: number, folder: string) => Promise<S>,
   port?: number,
+  dir?: string,
 ): Promise<S> {
   for (let tries = 1;; tries++) {
-    const folder = await Deno.makeTempDir({ prefix: `dashi-${name}-` });
+    const folder = await Deno.makeTempDir({
+      prefix: `dashi-${name}-`,
+      ...(dir === undefined ? {} : { dir }),
+    });
     try {
       return await start(port ?? freePort(), folder);
     } catch (error) {

@@ -59,6 +59,8 @@ const DURABLE = ["--save", "", "--appendonly", "yes"]
 export interface RedisOptions {
   readonly arguments?: readonly string[];
   readonly port?: number;
+  /** Where its folder is. @default {among the temporary files} */
+  readonly dir?: string;
   readonly password?: string;
   /** The arguments in place of a server's usual ones: a sentinel's. */
   readonly program?: readonly string[];
@@ -70,6 +72,7 @@ export function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
     "redis",
     (port, folder) => startOn(port, folder, options),
     options.port,
+    options.dir,
   );
 }
 

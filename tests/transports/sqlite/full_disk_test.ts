@@ -17,7 +17,7 @@ onSmallDisk(
     const held = await connection.queue(queue).get();
     const native = await connection.native(nativeClient);
     fill();
-    const timeout = 2000;
+    const timeout = 3000;
     const error = await connection.send(queue, "x".repeat(1_000_000), {
       timeout,
     }).catch((each) => each);
