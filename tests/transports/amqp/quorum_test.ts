@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
-import { Collector, soon, until } from "../../conformance/support.ts";
+import { Collector, patience, soon, until } from "../../conformance/support.ts";
 import { test } from "../../support/amqp.ts";
 
 const COUNT = 300;
@@ -56,7 +56,8 @@ test("a dead letter that is put back has been delivered nowhere yet", async ({ u
   await connection.send(dead, 7, { headers: { tenant: 7 } });
   await using handle = connection.queue(dead);
   // A quorum queue has what is put back a moment later.
-  for (let back = 0; back < 2;) {
+  const wait = patience("the dead letter");
+  for (let back = 0; back < 2; await wait()) {
     const letter = await handle.get();
     if (letter === undefined) continue;
     await letter.requeue();
