@@ -198,11 +198,20 @@ async function counted(source: Connection, from: From): Promise<void> {
   const queue = new Queue("c.jobs", { type: "quorum" });
   await source.send(queue, "again", { headers: { tenant: 7 } });
   await using handle = source.queue(queue);
-  for (let i = 0; i < 2; i++) await (await handle.get())?.requeue();
+  // A quorum queue has what is put back a moment later.
+  for (const time of ["first", "second"]) {
+    await until(`the ${time} get`, 15_000, async () => {
+      const message = await handle.get();
+      await message?.requeue();
+      return message !== undefined;
+    });
+  }
   const to = `memory://${unique("rabbit")}`;
   await using target = createConnection(to);
-  const moved = await dashiHere(["move", "c.jobs"], { ...from, to });
-  assertEquals(moved.code, 0, moved.err);
+  await until("it is moved", 15_000, async () => {
+    const { rows } = await dashiHere(["move", "c.jobs"], { ...from, to });
+    return rows.at(-1)?.moved === 1;
+  });
   await using there = target.queue("c.jobs");
   assertEquals((await there.get())?.headers, { tenant: 7 });
 }
