@@ -89,6 +89,7 @@ export interface Message<T> {
    *
    * @throws {SettlementError} As of `ack`.
    * @throws {UnsupportedError} If there is a `delay`, and the broker cannot wait so long, or the message lies in a stream.
+   * @throws {EncodeError} If there is a `delay`, and what was delivered is no message, or cannot be written again.
    * @throws {RangeError} If `delay` is no number of 0 or more.
    */
   requeue(options?: RequeueOptions): Promise<void>;
