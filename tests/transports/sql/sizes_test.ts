@@ -57,16 +57,15 @@ async function sizesOf(
   queue: string,
 ): Promise<{ readonly kept: number[]; readonly there: number[] }> {
   const id = `(SELECT id FROM dashi.queues WHERE name = '${queue}')`;
-  const [kept] = await rows(
+  // By one statement: what has expired goes meanwhile.
+  const [kept, there] = await rows(
     connection,
-    `SELECT sum(messages) AS messages, sum(bytes) AS bytes,
+    `SELECT 1 AS part, sum(messages) AS messages, sum(bytes) AS bytes,
       count(messages) - count(*) AS unknown FROM dashi.sizes
-      WHERE queue = ${id}`,
-  );
-  const [there] = await rows(
-    connection,
-    `SELECT count(*) AS messages, coalesce(sum(size), 0) AS bytes,
-      0 AS unknown FROM dashi.places WHERE state = 0 AND queue = ${id}`,
+      WHERE queue = ${id}
+    UNION ALL SELECT 2, count(*), coalesce(sum(size), 0),
+      0 FROM dashi.places WHERE state = 0 AND queue = ${id}
+    ORDER BY part`,
   );
   const numbers = (row: Rows[number] | undefined) =>
     [row?.messages, row?.bytes, row?.unknown].map(Number);
