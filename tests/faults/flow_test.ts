@@ -54,7 +54,10 @@ for (const how of ["batches", "routes", "pause", "breaker"] as const) {
         }, { retry: false }); // so that none is written again, to count its calls
         // The messages that it held are not done, and came again; those that it acked did not.
         for (const each of held) assert(redelivered.includes(each), `${each}`);
-        assertEquals(done.filter((each) => redelivered.includes(each)), []);
+        // AMQP confirms no ack: the last that were sent may be lost with the process.
+        if (!name.startsWith("amqp")) {
+          assertEquals(done.filter((each) => redelivered.includes(each)), []);
+        }
         await consumer.close();
         const { messageCount } = await connection.declare(queue);
         assertEquals(messageCount, 0);
