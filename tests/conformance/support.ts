@@ -155,12 +155,13 @@ export class Collector {
     this.#waiting?.();
   };
 
-  /** Waits for the next delivery. */
-  async next(): Promise<Delivery> {
+  /** Waits for the next delivery, for so many ms. */
+  async next(patience: number = PATIENCE): Promise<Delivery> {
     while (this.all.length <= this.#taken) {
       await arrives(
         new Promise<void>((resolve) => this.#waiting = resolve),
         "a delivery",
+        patience,
       );
     }
     const delivery = this.all[this.#taken++];
