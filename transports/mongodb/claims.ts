@@ -1,11 +1,11 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import type { ReserveWant } from "../store/store.ts";
 import type { Context } from "./context.ts";
+import { allTaken, type Claimed, withoutStale } from "./claimed.ts";
 import {
   claimUpdate,
   hiddenName,
   isPast,
-  isStale,
   restoreStatement,
   visibleName,
 } from "./documents.ts";
@@ -13,11 +13,7 @@ import { DEAD_COUNT, nextAfter } from "./lane_returns.ts";
 import type { LaneReturns } from "./lane_returns.ts";
 import { LaneTaker } from "./lane_taker.ts";
 import type { Lanes } from "./lanes.ts";
-import {
-  filtersOf,
-  MongodbReservation,
-  releaseStatement,
-} from "./reservation.ts";
+import { MongodbReservation, releaseStatement } from "./reservation.ts";
 import type { Fields } from "./port.ts";
 import { groupBy } from "./view.ts";
 
@@ -50,7 +46,11 @@ export class Claims {
     this.#context = context;
     this.#lanes = lanes;
     this.#returns = returns;
-    this.#taker = new LaneTaker(context, lanes);
+    this.#taker = new LaneTaker(
+      context,
+      lanes,
+      (taken) => this.giveBack(taken),
+    );
     this.#prefix = `${claimPrefix(owner)}${crypto.randomUUID()}.`;
   }
 
@@ -64,12 +64,12 @@ export class Claims {
     return Math.max(this.#deadAt - now, 0);
   }
 
-  /** Claims messages of some queues at once. */
+  /** Claims messages of some queues at once; what one of them is refused for is told where there is nothing else. */
   async takeAll(wants: readonly ReserveWant[]): Promise<MongodbReservation[]> {
     const [first] = wants;
     if (first === undefined) return [];
     if (wants.length === 1) return await this.#take(first);
-    return (await Promise.all(wants.map((want) => this.#take(want)))).flat();
+    return await allTaken(wants.map((want) => this.#take(want)));
   }
 
   #take(want: ReserveWant): Promise<MongodbReservation[]> {
@@ -82,16 +82,24 @@ export class Claims {
     for (;;) {
       const first = await this.#claimOne(want.queue);
       if (first === undefined) return [];
+      // If more is refused the first is handed over all the same, and the next call told.
       const claimed = want.limit > 1
-        ? [first, ...await this.#claimMore(want.queue, want.limit - 1)]
+        ? [
+          first,
+          ...await this.#claimMore(want.queue, want.limit - 1).catch(() => []),
+        ]
         : [first];
-      const fresh = await this.#withoutStale(claimed);
+      const fresh = await withoutStale(
+        this.#context,
+        claimed,
+        (taken) => this.giveBack(taken),
+      );
       if (fresh.length > 0) return fresh;
     }
   }
 
   /** One round trip, of which the index of Kombu's serves all that is asked. */
-  async #claimOne(queue: string): Promise<Held | undefined> {
+  async #claimOne(queue: string): Promise<Claimed | undefined> {
     const { client, settings: { names, lease } } = this.#context;
     const until = this.#context.now() + lease;
     const document = await this.#context.call(
@@ -109,7 +117,7 @@ export class Claims {
   }
 
   /** Three round trips for any number: look, claim the messages that are still there, and read which they were. */
-  async #claimMore(queue: string, limit: number): Promise<Held[]> {
+  async #claimMore(queue: string, limit: number): Promise<Claimed[]> {
     const { client, settings: { names, lease } } = this.#context;
     return await this.#context.call(
       `take messages of queue "${queue}"`,
@@ -131,7 +139,7 @@ export class Claims {
     queue: string,
     seen: readonly Fields[],
     until: number,
-  ): Promise<Held[]> {
+  ): Promise<Claimed[]> {
     const { client, settings: { names } } = this.#context;
     const claim = this.#nextClaim();
     const order = new Map(seen.map(({ _id }, index) => [String(_id), index]));
@@ -153,29 +161,6 @@ export class Claims {
 
   #nextClaim(): string {
     return `${this.#prefix}${++this.#count}`;
-  }
-
-  /** Removes those whose time was over, and reads the others. */
-  async #withoutStale(held: readonly Held[]): Promise<MongodbReservation[]> {
-    let now = this.#context.now();
-    if (held.some(({ document }) => isStale(document, now))) {
-      now = await this.#context.freshNow();
-    }
-    const stale: MongodbReservation[] = [];
-    const fresh: MongodbReservation[] = [];
-    for (const { document, until } of held) {
-      const reservation = new MongodbReservation(document, now, until);
-      (isStale(document, now) ? stale : fresh).push(reservation);
-    }
-    if (stale.length > 0) {
-      const { client, settings: { names } } = this.#context;
-      await this.#context.call(
-        "remove expired messages",
-        undefined,
-        () => client.remove(names.messages, filtersOf(stale)),
-      );
-    }
-    return fresh;
   }
 
   /**
@@ -334,15 +319,21 @@ export class Claims {
         const seen = soon.filter((each) => isPast(each.dead_at, sure));
         this.noteDeadAt(nextAfter(soon, "dead_at", sure));
         const taken: MongodbReservation[] = [];
-        for (const [queue, documents] of groupBy(seen, "queue")) {
-          const held = await this.#claimThese(queue, documents, now + lease);
-          for (const { document, until } of held) {
-            taken.push(new MongodbReservation(document, now, until));
+        try {
+          for (const [queue, documents] of groupBy(seen, "queue")) {
+            const held = await this.#claimThese(queue, documents, now + lease);
+            for (const { document, until } of held) {
+              taken.push(new MongodbReservation(document, now, until));
+            }
           }
+          const keyed = await this.#returns.takeDead(next);
+          this.noteDeadAt(keyed.nextAt);
+          return [...taken, ...keyed.taken];
+        } catch (error) {
+          if (taken.length === 0) throw error;
+          this.noteDeadAt(now); // the others are looked for again
+          return taken;
         }
-        const keyed = await this.#returns.takeDead(next);
-        this.noteDeadAt(keyed.nextAt);
-        return [...taken, ...keyed.taken];
       },
     );
   }
@@ -351,9 +342,8 @@ export class Claims {
   async giveBack(taken: readonly MongodbReservation[]): Promise<void> {
     if (taken.length === 0) return;
     const { client, settings: { names } } = this.#context;
-    await this.#context.call(
+    await this.#context.callAgain(
       "give back messages",
-      undefined,
       () =>
         client.update(
           names.messages,
@@ -375,11 +365,6 @@ export interface Look {
   readonly nextAt: number;
   /** Whether it saw everything. */
   readonly complete: boolean;
-}
-
-interface Held {
-  readonly document: Fields;
-  readonly until: number;
 }
 
 /** Makes the filter for all that an owner has claimed: a range of the index. */

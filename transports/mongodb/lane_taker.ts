@@ -1,5 +1,6 @@
 import { keyOf } from "../../virtual/message_key.ts";
 import type { ReserveWant } from "../store/store.ts";
+import type { GiveBack } from "./claimed.ts";
 import type { Context } from "./context.ts";
 import {
   HIDDEN_FIELDS,
@@ -35,11 +36,13 @@ interface Turns {
 export class LaneTaker {
   readonly #context: Context;
   readonly #lanes: Lanes;
+  readonly #giveBack: GiveBack;
 
   /** Makes it for one connection. */
-  constructor(context: Context, lanes: Lanes) {
+  constructor(context: Context, lanes: Lanes, giveBack: GiveBack) {
     this.#context = context;
     this.#lanes = lanes;
+    this.#giveBack = giveBack;
   }
 
   /** Of each key whose turn it is the first message; those without key have one turn together. */
@@ -69,7 +72,7 @@ export class LaneTaker {
         if (held.length >= limit || (isAll && !isFiled)) return held;
       }
     } catch (error) {
-      await this.#lanes.free(held);
+      await this.#giveBack(held);
       throw error;
     }
   }
@@ -97,7 +100,14 @@ export class LaneTaker {
         if (key === undefined) held.push(each);
         else keyed.push([each, key]);
       }
-      if (keyed.length > 0) await this.#file(want.queue, keyed);
+      if (keyed.length > 0) {
+        try {
+          await this.#file(want.queue, keyed);
+        } catch (error) {
+          await this.#giveBack(taken);
+          throw error;
+        }
+      }
     } finally {
       if (turn !== undefined) {
         await (isEmpty ? this.#drop([turn]) : this.#pass([turn]));

@@ -10,6 +10,7 @@ import type {
 import { untilReserved } from "../store/waiting.ts";
 import { notAnswered } from "../connection_errors.ts";
 import { BroadcastReservation, type Fanout } from "./fanout.ts";
+import { allTaken } from "./claimed.ts";
 import type { Claims } from "./claims.ts";
 import type { Context } from "./context.ts";
 import { MongodbReservation } from "./reservation.ts";
@@ -136,14 +137,14 @@ export class Reserver {
 
   /** Takes ready messages, in the order of the calls. */
   async #get(call: Call): Promise<Reserved> {
-    const taken = await Promise.all(
+    const reservations = await allTaken(
       call.wants.map(({ queue, limit }) =>
         this.#getting.add(queue, queue, { call, limit })
       ),
     );
-    await this.#giveBackUnless(call, taken.flat());
+    await this.#giveBackUnless(call, reservations);
     this.#checkGoing(call);
-    return { reservations: taken.flat(), missing: [] };
+    return { reservations, missing: [] };
   }
 
   async #getAll(
@@ -153,7 +154,11 @@ export class Reserver {
     let left = getters.reduce((sum, { limit }) => sum + limit, 0);
     const taken: Reservation[] = [];
     while (left > 0) {
-      const found = await this.#round([{ queue, limit: left }], true, false);
+      const found = await this.#round([{ queue, limit: left }], true, false)
+        .catch((error) => {
+          if (taken.length === 0) throw error;
+          return [];
+        });
       if (found.length === 0) break;
       taken.push(...found);
       left -= found.length;
@@ -220,7 +225,8 @@ export class Reserver {
       const taken = await this.#claims.takeAll(wants);
       if (taken.length > 0) {
         // Consumers of busy queues must not leave messages behind that became due.
-        if (mustLook) await this.#look(wants);
+        // What was taken is handed over all the same: the next call looks again.
+        if (mustLook) await this.#look(wants).catch(() => {});
         return taken;
       }
       if (isWaiting && !mustLook) return [];
@@ -233,8 +239,13 @@ export class Reserver {
 
   async #look(wants: readonly ReserveWant[]): Promise<ReadonlySet<string>> {
     const { clock, settings: { pollingInterval } } = this.#context;
+    const before = this.#nextAt;
     this.#nextAt = Infinity; // a later put is noted anew
-    const look = await this.#claims.look(wants, pollingInterval);
+    const look = await this.#claims.look(wants, pollingInterval)
+      .catch((error) => {
+        this.#nextAt = Math.min(this.#nextAt, before);
+        throw error;
+      });
     this.#nextAt = Math.min(this.#nextAt, look.nextAt);
     this.#lookAt = clock.now() + (look.complete ? pollingInterval : SHORTEST);
     return look.ready;

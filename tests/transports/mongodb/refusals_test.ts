@@ -97,6 +97,12 @@ onMongodb(
   },
 );
 
+/** As much of a command as is looked at here. */
+interface Asked {
+  readonly update?: unknown;
+  readonly filter?: { readonly priority?: { readonly $lte?: unknown } };
+}
+
 onMongodb(
   "whatever command is refused once for a passing reason: publish, declare, take and ack succeed",
   async (database) => {
@@ -184,6 +190,47 @@ onMongodb(
     }
     await consumer.close();
     await running;
+  },
+);
+
+onMongodb(
+  "what was taken is handed over though the look after it, or the take of more, is refused: nothing waits for its lease",
+  async (database) => {
+    await using relay = new MongodbRelay(database.url);
+    await using connection = createConnection(relay.urlOf(database.url), {
+      reconnect: { initialDelay: 10, maxDelay: 50 },
+      transportOptions: { pollingInterval: 50, visibilityTimeout: 600_000 },
+    });
+    const busy = { code: 16500, codeName: "RequestRateTooLarge" };
+    for (
+      const [number, kind] of [
+        (asked: Asked) => asked.filter?.priority?.$lte !== undefined,
+        (asked: Asked) => asked.update === "messages",
+      ].entries()
+    ) {
+      const queue = new Queue<number>(`jobs-${number}`);
+      await connection.declare(queue);
+      const producer = connection.producer<number>({ queue });
+      for (let n = 0; n < 5; n++) await producer.publish(n);
+      let left = 5;
+      relay.refuse = (_, __, asked) =>
+        kind(asked) && left-- > 0 ? busy : undefined;
+      const got = new Set<number>();
+      const all = Promise.withResolvers<void>();
+      const consumer = connection.consumer<number>(queue);
+      const running = consumer.run(({ payload }) => {
+        got.add(payload);
+        if (got.size === 5) all.resolve();
+      }, { concurrency: 5 });
+      const late = setTimeout(all.resolve, 30_000);
+      await all.promise;
+      clearTimeout(late);
+      assertEquals([...got].sort(), [0, 1, 2, 3, 4], relay.refused.join());
+      assert(left < 5, "nothing was refused");
+      relay.refuse = () => undefined;
+      await consumer.close();
+      await running;
+    }
   },
 );
 
