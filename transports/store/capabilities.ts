@@ -4,40 +4,17 @@ import type { QueueDeclaration } from "../../model/queue.ts";
 import type { Capability } from "../transport.ts";
 import type { Store } from "./store.ts";
 
-/**
- * Returns the capabilities of a store: those that it declares, and those of its optional parts.
- *
- * @param store The store.
- * @returns Its capabilities.
- */
-export function capabilitiesOf(
-  { capabilities, quarantine, rates, inspection, messages, transactions }: Pick<
-    Store,
-    | "capabilities"
-    | "quarantine"
-    | "rates"
-    | "inspection"
-    | "messages"
-    | "transactions"
-  >,
-): ReadonlySet<Capability> {
-  const all = new Set<Capability>(capabilities);
-  if (quarantine !== undefined) all.add("quarantine");
-  if (rates !== undefined) all.add("shared-rate");
-  if (inspection !== undefined) all.add("inspect");
-  if (transactions !== undefined) all.add("transaction");
-  if (messages.changeDelayed !== undefined) all.add("cancel-delayed");
-  return all;
-}
+/** A capability, the name of the part that it rests on, and how that is found. */
+type OfPart<S> = readonly [Capability, string, (store: S) => unknown];
 
-/** The parts that a capability rests on, and how each is found. */
-const PARTS: readonly (readonly [
-  Capability,
-  string,
-  (store: Store) => unknown,
-])[] = [
-  ["known-queues", "topology", ({ topology }) => topology],
-  ["shared-topology", "topology", ({ topology }) => topology],
+/** The optional parts that a capability comes with. */
+type OptionalParts = Pick<
+  Store,
+  "quarantine" | "rates" | "inspection" | "messages" | "transactions"
+>;
+
+/** The capabilities that are those of a part. */
+const OF_PARTS: readonly OfPart<OptionalParts>[] = [
   ["quarantine", "quarantine", ({ quarantine }) => quarantine],
   ["shared-rate", "rates", ({ rates }) => rates],
   ["inspect", "inspection", ({ inspection }) => inspection],
@@ -49,6 +26,29 @@ const PARTS: readonly (readonly [
   ],
 ];
 
+/** All that rest on a part: those of the topology a store names itself. */
+const ON_PARTS: readonly OfPart<Store>[] = [
+  ["known-queues", "topology", ({ topology }) => topology],
+  ["shared-topology", "topology", ({ topology }) => topology],
+  ...OF_PARTS,
+];
+
+/**
+ * Returns the capabilities of a store: those that it declares, and those of its optional parts.
+ *
+ * @param store The store.
+ * @returns Its capabilities.
+ */
+export function capabilitiesOf(
+  store: OptionalParts & Pick<Store, "capabilities">,
+): ReadonlySet<Capability> {
+  const all = new Set<Capability>(store.capabilities);
+  for (const [capability, , find] of OF_PARTS) {
+    if (find(store) !== undefined) all.add(capability);
+  }
+  return all;
+}
+
 /**
  * Refuses a store that promises what it has no part for.
  *
@@ -57,7 +57,7 @@ const PARTS: readonly (readonly [
  * @throws {TypeError} If it names such a capability: it says what to add.
  */
 export function checkParts(name: string, store: Store): void {
-  for (const [capability, part, find] of PARTS) {
+  for (const [capability, part, find] of ON_PARTS) {
     if (!store.capabilities.has(capability) || find(store) !== undefined) {
       continue;
     }
