@@ -87,10 +87,9 @@ export class LaneTaker {
   > {
     const held: MongodbReservation[] = [];
     const keyed: [MongodbReservation, string][] = [];
-    let isEmpty = false;
+    let taken: readonly MongodbReservation[] | undefined;
     try {
-      const taken = await takePlain(want);
-      isEmpty = taken.length === 0;
+      taken = await takePlain(want);
       for (const each of taken) {
         each.isOrdered = true;
         const { message, expired } = each;
@@ -100,17 +99,13 @@ export class LaneTaker {
         if (key === undefined) held.push(each);
         else keyed.push([each, key]);
       }
-      if (keyed.length > 0) {
-        try {
-          await this.#file(want.queue, keyed);
-        } catch (error) {
-          await this.#giveBack(taken);
-          throw error;
-        }
-      }
+      if (keyed.length > 0) await this.#file(want.queue, keyed);
+    } catch (error) {
+      await this.#giveBack(taken ?? []);
+      throw error;
     } finally {
       if (turn !== undefined) {
-        await (isEmpty ? this.#drop([turn]) : this.#pass([turn]));
+        await (taken?.length === 0 ? this.#drop([turn]) : this.#pass([turn]));
       }
     }
     return { held, isFiled: keyed.length > 0 };
