@@ -63,8 +63,10 @@ export async function* managers(
     const add = await adding(manager, user);
     await add(`file:${tarball}`, ...pinned("ioredis"));
     const packages = new Set(packagesIn(`${user}/node_modules`));
+    const size = parseInt(await run("du", ["-sk", `${user}/node_modules`]));
+    const megabytes = (size / 1024).toFixed(1);
     yield [
-      `packages for Redis alone by ${manager.name}: ${packages.size}`,
+      `packages for Redis alone by ${manager.name}: ${packages.size}, of ${megabytes} MB`,
       packages.size <= MAX_PACKAGES && packages.has("ioredis")
         ? undefined
         : [...packages].join(", "),
