@@ -6,6 +6,7 @@ import {
   type CloseReason,
   createRecordsTransport,
   type Draft,
+  type OnChange,
   type Records,
   type RecordsCall,
   type Row,
@@ -19,6 +20,8 @@ export class MemoryDatabase {
   readonly ids: string[] = [];
   /** Settles when writes are answered again. */
   stalled: Promise<void> | undefined;
+  /** Those who are told what changes. */
+  readonly watchers: Set<OnChange> = new Set();
 
   /** The place of an id, there or not. */
   placeOf(id: string): number {
@@ -37,12 +40,14 @@ export class MemoryDatabase {
     if (fields === undefined) {
       this.rows.delete(id);
       this.ids.splice(this.placeOf(id), 1);
+      for (const each of this.watchers) each(id, "", true);
       return { type: "written", revision: "" };
     }
     if (row === undefined) this.ids.splice(this.placeOf(id), 0, id);
     const next = String(Number(revision ?? 0) + 1);
     // As over a network: nobody shares an object with the database.
     this.rows.set(id, { id, revision: next, fields: structuredClone(fields) });
+    for (const each of this.watchers) each(id, next, false);
     return { type: "written", revision: next };
   }
 }
@@ -50,9 +55,13 @@ export class MemoryDatabase {
 /**
  * Makes a transport whose databases live as long as it does.
  *
+ * @param wrap Puts something around the verbs of a connection.
  * @returns The transport, and what it is told to write.
  */
-export function memoryRecordsTransport(): StoreTransport & {
+export function memoryRecordsTransport(
+  wrap: (records: Records, database: MemoryDatabase) => Records = (each) =>
+    each,
+): StoreTransport & {
   readonly databases: ReadonlyMap<string, MemoryDatabase>;
 } {
   const databases = new Map<string, MemoryDatabase>();
@@ -62,7 +71,7 @@ export function memoryRecordsTransport(): StoreTransport & {
       const name = url.virtualHost ?? "";
       const database = databases.get(name) ?? new MemoryDatabase();
       databases.set(name, database);
-      const records = open(database, () => clock.wall());
+      const records = wrap(open(database, () => clock.wall()), database);
       return Promise.resolve(
         lease === undefined
           ? records

@@ -42,21 +42,3 @@ export async function withoutStale(
   }
   return claimed.filter((each) => !isOver(each)).map(read);
 }
-
-/**
- * Awaits all that some takings have taken. The error of one counts where no other has
- * anything: what is ours would wait for its lease, and the next call is told.
- */
-export async function allTaken<T>(
-  takings: readonly Promise<readonly T[]>[],
-): Promise<T[]> {
-  const ends = await Promise.allSettled(takings);
-  const taken = ends.flatMap((each) =>
-    each.status === "fulfilled" ? each.value : []
-  );
-  const failure = ends.find(({ status }) => status === "rejected");
-  if (taken.length === 0 && failure?.status === "rejected") {
-    throw failure.reason;
-  }
-  return taken;
-}

@@ -1,7 +1,8 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import type { ReserveWant } from "../store/store.ts";
+import { allTaken } from "../store/taking.ts";
 import type { Context } from "./context.ts";
-import { allTaken, type Claimed, withoutStale } from "./claimed.ts";
+import { type Claimed, withoutStale } from "./claimed.ts";
 import {
   claimUpdate,
   hiddenName,

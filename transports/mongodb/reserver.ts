@@ -7,10 +7,10 @@ import type {
   ReserveOptions,
   ReserveWant,
 } from "../store/store.ts";
+import { allTaken } from "../store/taking.ts";
 import { untilReserved } from "../store/waiting.ts";
 import { notAnswered } from "../connection_errors.ts";
 import { BroadcastReservation, type Fanout } from "./fanout.ts";
-import { allTaken } from "./claimed.ts";
 import type { Claims } from "./claims.ts";
 import type { Context } from "./context.ts";
 import { MongodbReservation } from "./reservation.ts";

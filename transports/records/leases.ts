@@ -51,6 +51,8 @@ export class Leases {
   readonly #duration: number;
   readonly #release: Release;
   readonly #queues = new Set<string>();
+  /** The queues that its record names. */
+  #named: ReadonlySet<string> = new Set();
   #name: string;
   #revision: string | undefined;
   /** By our clock, as `#seen`. */
@@ -91,13 +93,11 @@ export class Leases {
 
   /** Sees to it that the lease has half of its time left, and that its record names these queues. */
   async ensure(queues: readonly string[]): Promise<void> {
-    const missing = queues.filter((each) => !this.#queues.has(each));
-    for (const each of missing) this.#queues.add(each);
-    if (missing.length > 0) {
-      // One that is under way may have left without them.
-      await this.#renewing?.catch(() => {});
-      await this.heartbeat();
-    } else if (this.#left < this.#duration / 2) await this.heartbeat();
+    for (const each of queues) this.#queues.add(each);
+    const areNamed = () => queues.every((each) => this.#named.has(each));
+    // A heartbeat that is under way may have left without them.
+    if (!areNamed()) await this.#renewing?.catch(() => {});
+    if (!areNamed() || this.#left < this.#duration / 2) await this.heartbeat();
   }
 
   /** Renews the lease, unless that was done just now. */
@@ -116,6 +116,7 @@ export class Leases {
     for (;;) {
       // Others count from when they see it, which is later.
       const until = this.#clock.now() + this.#duration;
+      const queues = [...this.#queues];
       const written = await this.#database.write({
         id: this.#name,
         revision: this.#revision,
@@ -126,7 +127,7 @@ export class Leases {
           until: this.#database.now() + this.#duration,
           // It changes with each heartbeat, and so does the revision.
           beat: crypto.randomUUID(),
-          queues: [...this.#queues],
+          queues,
         },
         action: RENEW,
       });
@@ -134,6 +135,7 @@ export class Leases {
       if (written.type === "written") {
         this.#revision = written.revision;
         this.#until = until;
+        this.#named = new Set(queues);
         return;
       }
       const before = this.#revision;

@@ -1,18 +1,18 @@
 import type { Clock } from "../../async/clock.ts";
 import { Notifier } from "../../async/notifier.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import type { Lifeline } from "../store/lifeline.ts";
-import type { Reserved, ReserveOptions, ReserveWant } from "../store/store.ts";
+import type {
+  Reservation,
+  Reserved,
+  ReserveOptions,
+  ReserveWant,
+} from "../store/store.ts";
+import { allTaken } from "../store/taking.ts";
 import { untilReserved } from "../store/waiting.ts";
-import type { Database } from "./database.ts";
 import { Feed } from "./feed.ts";
 import { LEASES, TOPOLOGY_ID } from "./ids.ts";
-import type { Leases } from "./leases.ts";
 import type { Records } from "./records.ts";
-import type { RecordReservation } from "./reservation.ts";
-import { Taker } from "./taker.ts";
-import type { Tables } from "./tables.ts";
-import type { Unacked } from "./unacked.ts";
+import { Taker, type TakerContext } from "./taker.ts";
 
 /** The default pause between two looks for messages where no change is reported, ms. */
 const POLL = 50;
@@ -21,16 +21,11 @@ const POLL = 50;
 const FEED_LINGERS = 30_000;
 
 /** The parts of a connection that take part in receiving. */
-export interface ReserverContext {
+export interface ReserverContext extends TakerContext {
   readonly records: Records;
-  readonly database: Database;
   readonly clock: Clock;
-  readonly lifeline: Lifeline;
   /** Milliseconds. */
   readonly lease: number;
-  readonly topology: Tables;
-  readonly leases: Leases;
-  readonly unacked: Unacked;
 }
 
 /** Takes messages, and waits for them: until a change is reported, until something is due, or until the next look. */
@@ -41,20 +36,17 @@ export class Reserver {
   readonly #notifier: Notifier;
   /** Takes that nobody waits for any more. */
   readonly #late = new Set<Promise<void>>();
+  /** What was taken for nobody, and could not be put back yet. */
+  readonly #unwanted: Reservation[] = [];
   #topologyIsOld = false;
   #sweptAt = -Infinity;
   #waitedAt = -Infinity;
 
   /** Makes one that does not listen to changes yet. */
   constructor(context: ReserverContext) {
-    const { records, database, clock, topology, leases } = context;
+    const { records, clock } = context;
     this.#context = context;
-    this.#taker = new Taker(
-      database,
-      topology,
-      leases,
-      context.lifeline.limits,
-    );
+    this.#taker = new Taker(context);
     this.#notifier = new Notifier(clock, context.lifeline.limits);
     this.#feed = new Feed(records, (...change) => this.onChange(...change));
     context.lifeline.onEnd(() => {
@@ -68,7 +60,7 @@ export class Reserver {
     wants: readonly ReserveWant[],
     options: ReserveOptions,
   ): Promise<Reserved> {
-    const { clock, unacked } = this.#context;
+    const { clock } = this.#context;
     const { signal, wait } = options;
     this.#check(options);
     return await untilReserved(this.#notifier, clock, wants, options, {
@@ -77,7 +69,7 @@ export class Reserver {
         this.#check();
         const reserved = await this.#takeWithin(wants, options);
         if (!signal?.aborted) return reserved;
-        await unacked.release(reserved.reservations);
+        await this.#giveBack(reserved.reservations);
         throw signal.reason;
       },
       pause: () => this.#pause(wants),
@@ -115,10 +107,11 @@ export class Reserver {
     return await this.#context.leases.sweep(ttl, options);
   }
 
-  /** Waits until no call waits any more, and nothing more is taken. */
-  async drained(): Promise<void> {
+  /** Waits until no call waits any more, and nothing more is taken; `false` while something may be held for nobody. */
+  async drained(): Promise<boolean> {
     await this.#notifier.empty();
     await Promise.all(this.#late);
+    return await this.#taker.finish();
   }
 
   /** Takes no longer than a call's limits allow; what is taken after that goes back. */
@@ -126,14 +119,14 @@ export class Reserver {
     wants: readonly ReserveWant[],
     options: ReserveOptions,
   ): Promise<Reserved> {
-    const { lifeline, unacked } = this.#context;
+    const { lifeline } = this.#context;
     const taking = this.#take(wants, options.wait > 0);
     try {
       return await lifeline.wait("take messages", options, taking);
     } catch (error) {
       const givingBack = taking
-        .then(({ reservations }) => unacked.release(reservations))
-        .catch(() => {}) // its lease ends
+        .then(({ reservations }) => this.#giveBack(reservations))
+        .catch(() => {}) // the call has its error
         .then(() => void this.#late.delete(givingBack));
       this.#late.add(givingBack);
       throw error;
@@ -145,29 +138,28 @@ export class Reserver {
     waits: boolean,
   ): Promise<Reserved> {
     const { unacked } = this.#context;
+    await this.#giveBack(this.#unwanted.splice(0));
     if (waits) await this.#lookAround();
     const isTold = waits && this.#feed.isRunning;
     const { topology } = this.#context.topology.view;
     const there = wants.filter(({ queue }) => topology.queue(queue));
     const missing = wants.filter(({ queue }) => !topology.queue(queue));
-    const taken = await Promise.allSettled([
+    const reservations = await allTaken([
       ...there.map(({ queue, limit }) =>
         this.#taker.take(queue, limit, isTold)
       ),
       ...waits ? [this.#taker.takeExpired(isTold)] : [],
     ]);
-    const reservations: RecordReservation[] = [];
-    let failure: PromiseRejectedResult | undefined;
-    for (const each of taken) {
-      if (each.status === "rejected") failure = each;
-      else reservations.push(...each.value);
-    }
     for (const each of reservations) unacked.add(each);
-    if (failure !== undefined) {
-      await unacked.release(reservations);
-      throw failure.reason;
-    }
     return { reservations, missing: missing.map(({ queue }) => queue) };
+  }
+
+  /** Puts back what nobody waits for: now, or with a later call. Never rejects. */
+  async #giveBack(reservations: readonly Reservation[]): Promise<void> {
+    if (reservations.length === 0) return;
+    await this.#context.unacked.release(reservations).catch(() => {
+      this.#unwanted.push(...reservations);
+    });
   }
 
   /** Does what a waiting connection does now and then. */
@@ -176,7 +168,10 @@ export class Reserver {
     this.#waitedAt = clock.now();
     if (this.#topologyIsOld || !this.#feed.isRunning) {
       this.#topologyIsOld = false;
-      await topology.look();
+      await topology.look().catch((error) => {
+        this.#topologyIsOld = true;
+        throw error;
+      });
     }
     if (this.#untilSweep <= 0) await this.sweep(0);
   }

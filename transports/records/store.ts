@@ -367,9 +367,10 @@ export class RecordsStore implements Store {
 
   async #leave(): Promise<void> {
     try {
-      await this.#reserver.drained();
+      const isKnown = await this.#reserver.drained();
       await this.#unacked.release(this.#unacked.all());
-      await this.#leases.end();
+      // What may be held for nobody goes back when the lease has expired.
+      if (isKnown) await this.#leases.end();
     } catch {
       // Closing ends quietly: what is unacked goes back when the lease has expired.
     }

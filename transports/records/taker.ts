@@ -1,6 +1,7 @@
 import { Batchers } from "../../async/batcher.ts";
-import type { Limits } from "../../async/limits.ts";
 import { notAnswered } from "../connection_errors.ts";
+import type { Lifeline } from "../store/lifeline.ts";
+import { allTaken } from "../store/taking.ts";
 import { Claims } from "./claims.ts";
 import { QueueCursor } from "./cursor.ts";
 import type { Database, FullRow } from "./database.ts";
@@ -19,6 +20,7 @@ import type { Leases } from "./leases.ts";
 import type { Row } from "./records.ts";
 import type { RecordReservation } from "./reservation.ts";
 import type { Tables } from "./tables.ts";
+import type { Unacked } from "./unacked.ts";
 
 /** By how much the clocks of two machines may differ, ms: a database may tell whole seconds. */
 const SKEW = 2000;
@@ -40,6 +42,15 @@ const SPREAD = 8;
 
 const TAKE = "take messages";
 
+/** The parts of a connection that take part in taking. */
+export interface TakerContext {
+  readonly database: Database;
+  readonly topology: Tables;
+  readonly leases: Leases;
+  readonly unacked: Unacked;
+  readonly lifeline: Lifeline;
+}
+
 interface Page {
   readonly start: string;
   /** How many to look at. */
@@ -54,7 +65,6 @@ interface Page {
 export class Taker {
   readonly #database: Database;
   readonly #topology: Tables;
-  readonly #leases: Leases;
   readonly #claims: Claims;
   readonly #cursors = new Map<string, QueueCursor>();
   /** How many are wanted by calls that are not told what changes, by queue. */
@@ -65,15 +75,15 @@ export class Taker {
 
   /** Makes one that knows of no queue. */
   constructor(
-    database: Database,
-    topology: Tables,
-    leases: Leases,
-    limits: Limits,
+    { database, topology, leases, unacked, lifeline: { limits } }: TakerContext,
   ) {
     this.#database = database;
     this.#topology = topology;
-    this.#leases = leases;
-    this.#claims = new Claims(database, leases);
+    this.#claims = new Claims(
+      database,
+      leases,
+      (row) => unacked.releaseRow(row),
+    );
     this.#wanted = new Batchers((queue) => ({
       limits,
       count: Infinity,
@@ -87,6 +97,11 @@ export class Taker {
         return wanted.map((limit) => taken.splice(0, limit));
       },
     }));
+  }
+
+  /** Puts back what is held for nobody; `false` while that is not known of each. */
+  finish(): Promise<boolean> {
+    return this.#claims.finish();
   }
 
   /** Forgets what it knows: changes were missed. */
@@ -160,7 +175,13 @@ export class Taker {
     if (cursor.isDirty) return taken;
     cursor.isAhead = false;
     if (!isTold && taken.length > 0) return taken;
-    await this.#lookAhead(queue, cursor);
+    try {
+      await this.#lookAhead(queue, cursor);
+    } catch (error) {
+      cursor.restart(this.#lowWaterMark(queue));
+      if (taken.length === 0) throw error;
+      return taken;
+    }
     if (!cursor.isAhead || taken.length > 0) return taken;
     return await this.#takeFrom(queue, cursor, limit, isTold);
   }
@@ -171,7 +192,7 @@ export class Taker {
     limit: number,
     isTold: boolean,
   ): Promise<RecordReservation[]> {
-    await this.#leases.ensure([queue]);
+    await this.#claims.prepare([queue]);
     const taken: RecordReservation[] = [];
     // Larger pages where others took the head.
     for (let page = 0, raced = false; cursor.isDirty && taken.length < limit;) {
@@ -194,7 +215,9 @@ export class Taker {
         if (isTold && taken.length > 0) break;
       } catch (error) {
         cursor.rewindTo(start);
-        throw error;
+        // What is ours by now is handed out first: the next call is told.
+        if (taken.length === 0) throw error;
+        break;
       }
     }
     return taken;
@@ -202,9 +225,17 @@ export class Taker {
 
   /** Takes expired messages, of whatever queue dead-letters them. */
   async takeExpired(isTold: boolean): Promise<RecordReservation[]> {
-    const now = this.#now;
-    if (isTold && now < this.#nextExpiry) return [];
+    if (isTold && this.#now < this.#nextExpiry) return [];
     this.#nextExpiry = Infinity;
+    try {
+      return await this.#takeExpired(this.#now);
+    } catch (error) {
+      this.#nextExpiry = 0;
+      throw error;
+    }
+  }
+
+  async #takeExpired(now: number): Promise<RecordReservation[]> {
     const action = "look what has expired";
     const rows = await this.#database.list(action, {
       start: EXPIRIES,
@@ -225,22 +256,24 @@ export class Taker {
     const ids = due.map(([, id]) => id);
     const read = await this.#database.read(action, ids);
     const found = new Map(read.map((row) => [row.id, row]));
-    await this.#leases.ensure(
+    await this.#claims.prepare(
       [...new Set([...found.keys()].map((id) => readMessageId(id).queue))],
     );
-    const taken = await Promise.all(due.map(([row, id]) => {
+    const claims: Promise<RecordReservation[]>[] = [];
+    for (const [row, id] of due) {
       const message = this.#unlessOrphan(found.get(id));
       // The note goes when its message has gone, so that a crash loses neither.
       if (message === undefined) {
         void this.#database.remove(action, row).catch(() => {});
-        return undefined;
+        continue;
       }
       this.#nextExpiry = Math.min(this.#nextExpiry, now + TAKEN_EXPIRED);
-      return message.fields.holder === undefined
-        ? this.#claims.claim(message, 0)
-        : undefined;
-    }));
-    return taken.filter((each) => each !== undefined);
+      if (message.fields.holder !== undefined) continue;
+      claims.push(
+        this.#claims.claim(message, 0).then((each) => each ? [each] : []),
+      );
+    }
+    return await allTaken(claims);
   }
 
   /** The row, unless it is of a deleted queue: that goes. */
@@ -282,7 +315,7 @@ export class Taker {
       this.#lowWaterMarks.set(queue, first < settled ? first : settled);
     }
     const free: Row[] = [];
-    const dropping: Promise<unknown>[] = [];
+    const over: Row[] = [];
     for (const row of rows) {
       const { id, revision, fields } = row;
       const isFree = fields === undefined
@@ -292,27 +325,37 @@ export class Taker {
       const message = readMessageId(id);
       const { delayed, time, expires } = message;
       if (isOrphan(message, born)) {
-        dropping.push(this.#database.remove(action, row));
+        over.push(row);
       } else if (delayed && time > now) {
         cursor.nextDue = Math.min(cursor.nextDue, time);
       } else if (expires > now || deadLetters) free.push(row);
-      else dropping.push(this.#database.remove(action, row));
+      else over.push(row);
     }
     const spare = Math.max(0, free.length - wanted);
     const skipped = raced
       ? Math.floor(Math.random() * Math.min(spare + 1, SPREAD * wanted))
       : 0;
     const chosen = free.slice(skipped, skipped + wanted);
-    const [claimed] = await Promise.all([
-      this.#claims.all(action, chosen, now),
-      ...dropping,
-    ]);
+    const claims = await this.#claims.begin(action, chosen, now);
+    const claiming = Promise.allSettled(claims);
+    const dropped = await Promise.allSettled(
+      over.map((row) => this.#database.remove(action, row)),
+    );
+    const claimed = await claiming;
+    const taken = claimed.map((each) =>
+      each.status === "fulfilled" ? each.value : undefined
+    );
+    const failure = [...claimed, ...dropped].find(isRejected);
+    if (failure !== undefined) {
+      if (taken.every((each) => each === undefined)) throw failure.reason;
+      cursor.rewindTo(start);
+    }
     const left = free[skipped > 0 ? 0 : wanted]?.id;
     if (left !== undefined) cursor.rewindTo(left);
     else if (rows.length === page) {
       cursor.rewindTo(after(rows.at(-1)?.id ?? ""));
     }
-    return claimed;
+    return taken;
   }
 
   /** Looks behind what is due by now: when more will be, and whether something stands there that is due already. */
@@ -360,4 +403,10 @@ export class Taker {
   get #now(): number {
     return this.#database.now();
   }
+}
+
+function isRejected(
+  end: PromiseSettledResult<unknown>,
+): end is PromiseRejectedResult {
+  return end.status === "rejected";
 }

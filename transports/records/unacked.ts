@@ -80,8 +80,10 @@ export class Unacked {
     reservations: readonly Reservation[],
     settle: (row: FullRow) => Promise<boolean>,
   ): Promise<Reservation[]> {
-    const settled = await Promise.all(reservations.map(async (each) => {
+    const settling = reservations.map(async (each) => {
       if (!(each instanceof RecordReservation)) return each;
+      // By an attempt that failed for another of the same call.
+      if (each.isSettled) return undefined;
       const { row } = each;
       let isSettled: boolean;
       try {
@@ -92,8 +94,12 @@ export class Unacked {
         throw error;
       }
       this.#unacked.delete(each);
+      each.isSettled = isSettled;
       return isSettled ? undefined : each;
-    }));
+    });
+    // Whoever tries again begins when nothing is under way any more.
+    await Promise.allSettled(settling);
+    const settled = await Promise.all(settling);
     return settled.filter((each) => each !== undefined);
   }
 
