@@ -386,9 +386,12 @@ export type ChangeResult =
 
 /** The maximum numbers and sizes of one call to a store. */
 export interface StoreLimits {
-  /** The largest message, in bytes as it is stored. */
+  /**
+   * The largest body of a message, bytes: the library refuses a larger one. `put` itself
+   * refuses what is too large only as it is stored.
+   */
   readonly itemBytes: number;
-  /** The maximum number of messages that one `reserve` returns. */
+  /** The maximum number of messages that one `reserve` is asked for of one queue. */
   readonly reserveCount: number;
   /** The maximum number of messages that are settled by one call. @default {128} */
   readonly settleCount?: number | undefined;
@@ -396,7 +399,7 @@ export interface StoreLimits {
   readonly reserveQueues: number;
   /** The longest that one `reserve` waits, ms. */
   readonly reserveWait: number;
-  /** How long a reservation holds, ms; `undefined`: as long as the connection. */
+  /** How long a reservation holds, ms, if it is not renewed, as it is after each third of it; `undefined`: as long as the connection. */
   readonly lease: number | undefined;
   /**
    * Whether to be reserved counts against a message, handled or not: the broker gives it
