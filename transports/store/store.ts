@@ -100,7 +100,9 @@ export interface MessageStore extends DelayedMessages {
    *
    * With the capability `message-ttl`, expired messages are among them, of any queue that
    * dead-letters, asked for or not: a caller that waits for a dead letter asks for another
-   * queue. Without it, `expired` is always false.
+   * queue. Where the store has no `topology` these are queues that its `create` was given
+   * as such: the library removes what expired in any other. Without that capability,
+   * `expired` is always false.
    *
    * A queue that was deleted is `missing`. Without `known-queues` one that is not there
    * may be empty: then only a call that waits says so.
