@@ -1,5 +1,6 @@
 import type { Clock } from "../../async/clock.ts";
 import type { CodecRegistry } from "../../codec/mod.ts";
+import { MAX_WAIT } from "../../model/checks.ts";
 import type { Publishing } from "../../model/message.ts";
 import { exchangeName } from "../entities/exchange.ts";
 import { encode } from "../publish/encoding.ts";
@@ -41,9 +42,10 @@ export async function requestMessage(
   }
   const encoded = await encode(codecs, payload, options);
   const left = deadline - clock.now();
-  const headers = left === Infinity
-    ? options.headers
-    : { ...options.headers, [DEADLINE]: Math.ceil(clock.wall() + left) };
+  const headers = left === Infinity ? options.headers : {
+    ...options.headers,
+    [DEADLINE]: Math.ceil(clock.wall() + Math.min(left, MAX_WAIT)),
+  };
   const properties = propertiesOf(
     { ...options, headers, persistent: options.persistent ?? false },
     undefined,

@@ -1,5 +1,6 @@
 import { Line } from "../../async/line.ts";
 import type { CodecRegistry, EncodedBody } from "../../codec/mod.ts";
+import { MAX_WAIT } from "../../model/checks.ts";
 import { asError } from "../../model/error_text.ts";
 import { UnroutableError } from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
@@ -166,7 +167,7 @@ export class Server<T, A> {
     const { correlationId, messageId } = message.properties;
     const routingKey = replyToOf(message) ?? "";
     const mandatory = session.knowsQueues && !routingKey.startsWith(DIRECT);
-    const expires = left !== undefined && left < Infinity &&
+    const expires = left !== undefined &&
       session.capabilities.has("message-ttl");
     const { deadline } = session.call();
     await publisher.publish(
@@ -184,7 +185,9 @@ export class Server<T, A> {
           deliveryMode: "transient",
           correlationId: correlationId ?? messageId,
           messageId: crypto.randomUUID(),
-          ...(expires ? { expiration: Math.ceil(left + LEEWAY) } : {}),
+          ...(expires
+            ? { expiration: Math.min(Math.ceil(left + LEEWAY), MAX_WAIT) }
+            : {}),
         },
         body,
         ownsProperties: true,
@@ -237,7 +240,7 @@ class Context implements ServeContext {
     this.#session = session;
     this.#message = message;
     this.left = left;
-    this.deadline = left === undefined || left === Infinity
+    this.deadline = left === undefined
       ? undefined
       : new Date(session.clock.wall() + left);
   }

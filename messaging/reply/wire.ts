@@ -1,4 +1,5 @@
 import { failureHeaders } from "../consume/failure_headers.ts";
+import { MAX_WAIT } from "../../model/checks.ts";
 import { asError } from "../../model/error_text.ts";
 import { RemoteError } from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
@@ -54,7 +55,8 @@ export function errorIn(
 
 /**
  * Reads how long somebody still waits for the answer to a request. By the clocks of both,
- * and never longer than the request may wait in its queue.
+ * and never longer than the request may wait in its queue, nor than any message may wait:
+ * a deadline of others may be any number.
  *
  * @param headers The request's headers.
  * @param expiration How long it may wait in a queue, ms.
@@ -71,7 +73,7 @@ export function timeLeft(
   if (typeof deadline !== "number" || !Number.isFinite(deadline)) {
     return expiration;
   }
-  return Math.min(deadline - now, expiration ?? Infinity);
+  return Math.min(deadline - now, expiration ?? MAX_WAIT, MAX_WAIT);
 }
 
 function text(value: unknown): string | undefined {

@@ -106,6 +106,30 @@ export const REPLYING: readonly ConformanceCase[] = [
     },
   ),
   onStage(
+    "a request that may wait for longer than any message is answered, and its handler knows of no deadline that has passed",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      await connection.declare(queue);
+      const handler: ServeHandler<unknown, unknown> = (
+        _,
+        { deadline, signal },
+      ) => [
+        deadline === undefined || deadline.getTime() > Date.now(),
+        signal.aborted,
+      ];
+      await serving(connection, queue, handler, async (asking) => {
+        for (const timeout of [Number.MAX_SAFE_INTEGER, 1e300, Infinity]) {
+          const answer = await asking.request(1, {
+            routingKey: queue.name,
+            timeout,
+          });
+          assert.deepEqual(answer, [true, false], `${timeout}`);
+        }
+      });
+      await empties(connection, queue);
+    },
+  ),
+  onStage(
     "a request to a queue that is not there rejects, and names the nearest",
     async ({ connection, ...stage }) => {
       const queue = stage.queue();
