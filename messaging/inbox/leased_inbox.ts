@@ -1,12 +1,12 @@
 import { type Clock, SYSTEM_CLOCK } from "../../async/clock.ts";
 import { asError } from "../../model/error_text.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
-import { checkDuration } from "../operation_options.ts";
+import { checkInterval } from "../operation_options.ts";
 import type { Inbox, InboxCall, InboxOutcome } from "./inbox.ts";
 
 /** Options of an inbox. */
 export interface InboxOptions {
-  /** The time, ms from when a message was handled, in which another of the same key is skipped; above 0. */
+  /** The time, ms from when a message was handled, in which another of the same key is skipped; above 0, and up to ten years. */
   readonly window: number;
 }
 
@@ -88,7 +88,7 @@ export class LeasedInbox implements Inbox {
    * @param options The window, and the lease.
    * @param clock The time.
    * @throws {OptionError} If an option is unknown.
-   * @throws {RangeError} If the window or the lease is no number above 0.
+   * @throws {RangeError} If the window or the lease is no number above 0, or more than ten years.
    */
   constructor(
     claims: InboxClaims,
@@ -97,8 +97,8 @@ export class LeasedInbox implements Inbox {
   ) {
     checkKnown(options, SHARED);
     const { window, lease = 10_000 } = options;
-    checkDuration("window", window);
-    checkDuration("lease", lease);
+    checkInterval("window", window);
+    if (lease !== Infinity) checkInterval("lease", lease); // for claims that go with their process
     this.#claims = claims;
     this.#window = window;
     this.#lease = lease;

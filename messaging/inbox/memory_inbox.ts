@@ -15,7 +15,7 @@ import {
  * @param clock The time.
  * @returns The inbox, for `run(handler, { inbox })`.
  * @throws {OptionError} If an option is unknown.
- * @throws {RangeError} If the window is no number above 0.
+ * @throws {RangeError} If the window is no number above 0, or more than ten years.
  *
  * @example Two copies of a message
  * ```ts
@@ -40,7 +40,7 @@ import {
  * ```
  */
 export function createMemoryInbox(
-  { ...options }: InboxOptions,
+  options: InboxOptions,
   clock: Clock = SYSTEM_CLOCK,
 ): Inbox {
   return new LeasedInbox(

@@ -26,6 +26,7 @@ import {
   LeasedInbox,
   type SharedInboxOptions,
 } from "./leased_inbox.ts";
+import { checkInterval } from "../operation_options.ts";
 import {
   type EvalScript,
   type IoredisClient,
@@ -55,7 +56,7 @@ export interface RedisInbox extends Inbox, AsyncDisposable {
  * @param options How long to remember, and the lease, ms; the prefix of the keys.
  * @returns The inbox, for `run(handler, { inbox })`.
  * @throws {OptionError} If an option is unknown, or `redis` is none of these.
- * @throws {RangeError} If the window or the lease is no number above 0.
+ * @throws {RangeError} If the window or the lease is no number above 0, or more than ten years.
  *
  * @example Workers that share it
  * ```ts
@@ -71,9 +72,11 @@ export interface RedisInbox extends Inbox, AsyncDisposable {
  */
 export function createRedisInbox(
   redis: string | IoredisClient | EvalScript,
-  { prefix = "dashi.inbox.", ...options }: RedisInboxOptions,
+  given: RedisInboxOptions,
 ): RedisInbox {
+  const { prefix = "dashi.inbox.", ...options } = given ?? {};
   const { run, close } = openRedis(redis);
+  if (options.lease !== undefined) checkInterval("lease", options.lease);
   const inbox = new LeasedInbox(new RedisClaims(run, prefix), options);
   return {
     handle: (key: string, work: () => Promise<void>, call: InboxCall): Promise<

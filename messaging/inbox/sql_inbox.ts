@@ -27,7 +27,7 @@ import { asError } from "../../model/error_text.ts";
 import { OptionError, PreconditionFailedError } from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
-import { checkDuration } from "../operation_options.ts";
+import { checkInterval } from "../operation_options.ts";
 import type { Inbox, InboxCall, InboxOutcome } from "./inbox.ts";
 import type { InboxOptions } from "./leased_inbox.ts";
 import {
@@ -103,7 +103,7 @@ export type SqlDatabase<T> =
  * @param options How long to remember, ms, and the table.
  * @returns The inbox, for `run(handler, { inbox })`.
  * @throws {OptionError} If an option is unknown or bad, or it is no database.
- * @throws {RangeError} If the window is no number above 0.
+ * @throws {RangeError} If the window is no number above 0, or more than ten years.
  *
  * @example Effect and mark in one transaction
  * ```ts
@@ -138,7 +138,7 @@ export function createSqlInbox<T>(
 ): SqlInbox<T> {
   checkKnown(options, SQL_INBOX);
   const { window, table = "dashi_inbox" } = options;
-  checkDuration("window", window);
+  checkInterval("window", window);
   if (!/^([a-z_][a-z0-9_]*\.)?[a-z_][a-z0-9_]*$/.test(table)) {
     throw new OptionError(
       `Cannot use ${

@@ -17,6 +17,7 @@ import { checkKnown } from "../known_options.ts";
 import {
   checkCount,
   checkDuration,
+  checkInterval,
   checkSignal,
 } from "../operation_options.ts";
 import type { Producer } from "../publish/producer.ts";
@@ -78,7 +79,7 @@ export class Relay {
     checkSignal(options.signal);
     checkCount("maxInFlight", maxInFlight, 10_000);
     checkDuration("drainTimeout", drainTimeout);
-    checkDuration("lease", lease);
+    checkInterval("lease", lease);
     if (lease < LEAST_LEASE) {
       throw new RangeError(
         `Cannot use ${lease} as "lease": it must be ${LEAST_LEASE} ms or more`,

@@ -161,6 +161,7 @@ Deno.test("options of an inbox that make no sense are refused", () => {
   const wrong: [object, string][] = [
     [{}, "window"],
     [{ window: 0 }, "window"],
+    [{ window: Infinity }, "window"],
     [{ window: "1h" }, "window"],
     [{ window: 1, ttl: 2 }, '"window"'],
     [{ window: 1, lease: -1 }, "lease"],

@@ -175,6 +175,16 @@ Deno.test("an inbox whose Redis is away tells so, waits until nobody does, and c
   await inbox.close();
 });
 
+Deno.test("an inbox on Redis is refused times that its keys cannot have", () => {
+  for (const times of [{ window: Infinity }, { window: 1, lease: Infinity }]) {
+    assertThrows(
+      () => createRedisInbox("redis://localhost", times),
+      RangeError,
+      "Cannot use Infinity",
+    );
+  }
+});
+
 Deno.test("an inbox is refused a value that is no Redis", () => {
   for (const wrong of ["localhost", 7, undefined, {}]) {
     assertThrows(

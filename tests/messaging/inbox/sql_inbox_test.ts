@@ -310,9 +310,11 @@ Deno.test("an inbox of something else, a bad table and a window that is none are
   await refused("postgres://localhost", {}, "Pool of pg");
   const file = new DatabaseSync(":memory:");
   await refused(file, { table: "a; DROP TABLE b" }, "table");
-  await assertRejects(
-    () => Promise.resolve().then(() => createSqlInbox(file, { window: 0 })),
-    RangeError,
-  );
+  for (const window of [0, Infinity]) {
+    await assertRejects(
+      () => Promise.resolve().then(() => createSqlInbox(file, { window })),
+      RangeError,
+    );
+  }
   file.close();
 });

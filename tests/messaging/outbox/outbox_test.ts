@@ -307,11 +307,13 @@ test("a row that goes nowhere, and a bad option, are refused where they are give
     );
   });
   assertEquals((await outbox.status()).count, 0);
-  await assertRejects(
-    () => outbox.relay(database, { lease: 10 }),
-    RangeError,
-    "lease",
-  );
+  for (const lease of [10, Infinity]) {
+    await assertRejects(
+      () => outbox.relay(database, { lease }),
+      RangeError,
+      "lease",
+    );
+  }
 });
 
 Deno.test("an outbox on a broker without transactions is refused", async () => {
