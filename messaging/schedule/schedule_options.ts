@@ -236,7 +236,7 @@ export function checkSchedule(
  */
 export function checkScheduleName(name: string): void {
   if (
-    typeof name === "string" && name !== "" &&
+    typeof name === "string" && name !== "" && name.isWellFormed() &&
     new TextEncoder().encode(name).length <= MAX_NAME_BYTES
   ) return;
   throw new OptionError(
@@ -277,7 +277,10 @@ export function checkTable(table: string | undefined): void {
   );
 }
 
-function isPlain(value: unknown): boolean {
+/** So deep may lists and objects lie in each other, as in any headers: one that holds itself has no end. */
+const MAX_DEPTH = 100;
+
+function isPlain(value: unknown, depth = 0): boolean {
   switch (typeof value) {
     case "undefined":
     case "string":
@@ -291,7 +294,8 @@ function isPlain(value: unknown): boolean {
       if (!Array.isArray(value) && kind !== Object.prototype && kind !== null) {
         return false;
       }
-      return Object.values(value).every(isPlain);
+      return depth < MAX_DEPTH &&
+        Object.values(value).every((each) => isPlain(each, depth + 1));
     }
     default:
       return false;

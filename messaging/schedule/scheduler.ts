@@ -1,5 +1,7 @@
 import { encodeBase64 } from "../../codec/base64.ts";
-import { MAX_WAIT } from "../../model/checks.ts";
+import { checkPublishing, MAX_WAIT } from "../../model/checks.ts";
+import { OptionError } from "../../model/errors.ts";
+import { quote } from "../../model/foreign_text.ts";
 import { Exchange, exchangeName } from "../entities/exchange.ts";
 import { Queue } from "../entities/queue.ts";
 import { checkKnown } from "../known_options.ts";
@@ -28,6 +30,7 @@ import {
 } from "./schedule_options.ts";
 import type { Definition, ScheduleState } from "./state.ts";
 import { ScheduleTable } from "./table.ts";
+import { tickMessage } from "./tick.ts";
 import { timingOf } from "./timing.ts";
 import type { When } from "./when.ts";
 import { type Asked, payloadOf } from "./wire.ts";
@@ -64,7 +67,7 @@ export class Scheduler {
   async schedule<T>(
     name: string,
     when: When,
-    options: ScheduleOptions<T>,
+    options: ScheduleOptions<T> = {},
   ): Promise<ScheduleInfo> {
     checkSchedule(name, when, options);
     checkExchange(options.exchange);
@@ -72,8 +75,11 @@ export class Scheduler {
     const { session } = this.#host;
     const { signal, timeout, queue, exchange } = options;
     const call = session.call({ signal, timeout });
-    await timingOf(when); // which may refuse it
+    const timing = await timingOf(when); // which may refuse it
+    if (timing.after(0) === undefined) throw neverTicks(when);
     const definition = await this.#definitionOf(when, options, call);
+    // A tick that cannot be published would be tried again without end.
+    checkPublishing(tickMessage(name, definition, 0, false));
     const entities = [queue, exchange].filter((each) =>
       each instanceof Queue || each instanceof Exchange
     );
@@ -250,4 +256,12 @@ export class Scheduler {
       body: encodeBase64(encoded.body),
     };
   }
+}
+
+function neverTicks({ cron }: When): OptionError {
+  return new OptionError(
+    `Cannot use ${
+      quote(cron)
+    } as the option "cron" of schedule: there is no such date, so it never ticks`,
+  );
 }

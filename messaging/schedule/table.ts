@@ -1,5 +1,5 @@
 import { asError } from "../../model/error_text.ts";
-import { NotFoundError } from "../../model/errors.ts";
+import { NotFoundError, OptionError } from "../../model/errors.ts";
 import { sleep } from "../connection/retry.ts";
 import { queueStatus } from "../connection/tables.ts";
 import type { Link } from "../connection/topology_channel.ts";
@@ -109,9 +109,13 @@ export class ScheduleTable {
     return this.#tokens.held.size;
   }
 
-  /** Describes a schedule. */
+  /** Describes a schedule; without its next tick where its expression is none here: it may be of a process with a newer parser. */
   async describe(state: ScheduleState): Promise<ScheduleInfo> {
-    return infoOf(state, await this.#tokens.timingOf(state));
+    const timing = await this.#tokens.timingOf(state).catch((error) => {
+      if (error instanceof OptionError) return undefined;
+      throw error;
+    });
+    return infoOf(state, timing);
   }
 
   /** Gives all back, in time or not: what is still held goes back with the connection. Never rejects. */

@@ -165,6 +165,34 @@ Deno.test("a message in the queue of a table that is none of its own is parked, 
   assertEquals(connection.health().schedules.held, 1);
 });
 
+Deno.test("a schedule whose expression is none here is listed with the others, without its next tick", async () => {
+  await using broker = createTestBroker({
+    connection: { onUnhandled: () => {} },
+  });
+  const { connection, clock } = broker;
+  const definition = {
+    when: { cron: "each morning" },
+    missed: "one",
+    exchange: "",
+    routingKey: "beats",
+    properties: {},
+    body: "",
+  };
+  const state = { version: 0, since: 0, from: 0, last: 0, definition };
+  await broker.connect().send(new Queue("dashi.schedules"), {
+    layout: 1,
+    type: "token",
+    by: "",
+    state: { name: "newer", ...state },
+  });
+  await beat(broker, connection, new Queue("beats"));
+  const listed = await clock.advanceUntil(connection.schedules());
+  assertEquals(
+    listed.map(({ name, next }) => [name, next !== undefined]),
+    [["beat", true], ["newer", false]],
+  );
+});
+
 Deno.test("a schedule whose token was removed at the broker is there again with the next definition", async () => {
   await using broker = createTestBroker({
     connection: { onUnhandled: () => {} },
