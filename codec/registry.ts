@@ -241,7 +241,8 @@ export class CodecRegistry {
    */
   acceptSet(names: readonly string[] = ACCEPTED): ReadonlySet<string> {
     return new Set(names.map((name) => {
-      if (name.includes("/")) return typeOf(name);
+      const isType = typeof name === "string" && name.includes("/");
+      if (isType) return typeOf(name);
       const codec = this.#byName.get(name);
       if (codec !== undefined) return codec.contentType;
       throw new OptionError(

@@ -37,12 +37,13 @@ import { nativeOf } from "./native.ts";
 import { OwnChannel } from "./own_channel.ts";
 import { ConnectionPool, type Home, type PoolOptions } from "./pool.ts";
 import type { Producer } from "../publish/producer.ts";
-import type {
-  ProducerOptions,
-  Published,
-  SendOnceOptions,
-  SendOptions,
-  TypedTarget,
+import {
+  type ProducerOptions,
+  PUBLISH,
+  type Published,
+  type SendOnceOptions,
+  type SendOptions,
+  type TypedTarget,
 } from "../publish/producer_options.ts";
 import { Quarantine } from "./quarantine.ts";
 import { Queue, queueName } from "../entities/queue.ts";
@@ -419,6 +420,7 @@ export class Connection implements AsyncDisposable {
   ): Promise<void | Published> {
     this.#requireOpen("send");
     const { sender } = this.#users;
+    if (options === null) checkKnown(options, PUBLISH); // which refuses it
     const { signal, timeout } = options;
     const name = queue instanceof Queue && queue.name === ""
       ? (await this.declare(queue, { signal, timeout })).name

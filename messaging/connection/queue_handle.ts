@@ -255,7 +255,7 @@ export class QueueHandle<T = unknown> implements AsyncDisposable {
     options: RescheduleOptions,
   ): Promise<boolean> {
     checkKnown(options, RESCHEDULE);
-    const { delay, ...call } = options;
+    const { delay, ...call } = options ?? {};
     checkDelay("delay", delay);
     return await this.#changeDelayed("move", messageId, delay, call);
   }

@@ -24,18 +24,23 @@ export type BatchHandler<T> = (
 
 const { ordered: _, ...BATCH_OPTIONS } = RUN_OPTIONS;
 
-const RUN_BATCHES: KnownOptions = optionsOf<RunBatchesOptions>("runBatches", {
-  ...BATCH_OPTIONS,
-  size: true,
-  wait: true,
-}, {
-  batchSize: '"size"',
-  maxBatchSize: '"size"',
-  timeout: '"wait"',
-  maxWait: '"wait"',
-  ordered: 'an option of "run": one message of a key at a time is no batch',
-  prefetch: 'an option of "connection.consumer"',
-});
+/** The known options of `runBatches`. */
+export const RUN_BATCHES: KnownOptions = optionsOf<RunBatchesOptions>(
+  "runBatches",
+  {
+    ...BATCH_OPTIONS,
+    size: true,
+    wait: true,
+  },
+  {
+    batchSize: '"size"',
+    maxBatchSize: '"size"',
+    timeout: '"wait"',
+    maxWait: '"wait"',
+    ordered: 'an option of "run": one message of a key at a time is no batch',
+    prefetch: 'an option of "connection.consumer"',
+  },
+);
 
 /** A batch that is being filled, or handled. */
 interface Batch<T> {

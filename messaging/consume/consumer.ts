@@ -9,6 +9,7 @@ import {
 import {
   Batches,
   type BatchHandler,
+  RUN_BATCHES,
   type RunBatchesOptions,
 } from "./batches.ts";
 import { checkPausable } from "./flow_options.ts";
@@ -30,15 +31,15 @@ import {
   type OperationOptions,
 } from "../operation_options.ts";
 import { type Queue, queueName } from "../entities/queue.ts";
-import type { RouteOptions, Routes } from "./route_options.ts";
+import { ROUTE, type RouteOptions, type Routes } from "./route_options.ts";
 import { Router } from "./router.ts";
-import type { RunOptions } from "./run_options.ts";
+import { RUN, type RunOptions } from "./run_options.ts";
 import { checked } from "./checked.ts";
 import { checkSchema } from "../entities/schema.ts";
 import { checkOffset } from "./stream_options.ts";
 import type { Session } from "../connection/session.ts";
 import { type ServeHandler, Server } from "../reply/serving.ts";
-import type { ServeOptions } from "../reply/serve_options.ts";
+import { SERVE, type ServeOptions } from "../reply/serve_options.ts";
 import { HookedPublisher } from "../publish/hooked_publisher.ts";
 import type { SessionPublisher } from "../publish/publisher.ts";
 
@@ -147,7 +148,7 @@ export class Consumer<T = unknown>
     handler: (message: Message<T>) => void | Promise<void>,
     options: RunOptions<T> = {},
   ): Promise<void> {
-    const breaker = this.#runs.breakerOf(options);
+    const breaker = this.#runs.breakerOf(options, RUN);
     const seen = processing(this.#intake.reading.uses, handler);
     const watched = breaker?.judging(seen) ?? seen;
     await this.#runs.run(
@@ -193,10 +194,10 @@ export class Consumer<T = unknown>
     options: RunBatchesOptions<T> = {},
   ): Promise<void> {
     refuseOrdered(this.#intake.queues);
-    checkBatchInbox(options.inbox);
     const { prefetch } = this.#intake.flow;
     const { clock } = this.#session;
-    const breaker = this.#runs.breakerOf(options);
+    const breaker = this.#runs.breakerOf(options, RUN_BATCHES);
+    checkBatchInbox(options.inbox);
     const seen = processingBatch(this.#intake.reading.uses, handler);
     const watched = breaker?.judging(seen) ?? seen;
     const batches = new Batches<T>(watched, options, prefetch, clock);
@@ -255,7 +256,7 @@ export class Consumer<T = unknown>
     options: ServeOptions<T> = {},
   ): Promise<void> {
     const { uses, codecs } = this.#intake.reading;
-    const breaker = this.#runs.breakerOf(options);
+    const breaker = this.#runs.breakerOf(options, SERVE);
     const seen = answering(uses, handler);
     const watched = breaker?.judging(seen) ?? seen;
     const server = new Server<T, A | undefined>(watched, options, {
@@ -317,7 +318,7 @@ export class Consumer<T = unknown>
     options: RouteOptions = {},
   ): Promise<void> {
     const { autoAck = false } = this.#intake.options;
-    const breaker = this.#runs.breakerOf(options);
+    const breaker = this.#runs.breakerOf(options, ROUTE);
     const router = new Router(
       routes,
       options,

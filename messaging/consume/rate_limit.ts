@@ -61,7 +61,7 @@ export class RateLimit<T> {
    * @throws As the user's function does.
    */
   keyOf(message: Message<T>): string {
-    return this.#options.key?.(message) ?? "";
+    return groupOf(this.#options, message);
   }
 
   /** Milliseconds until one more of a group may begin: 0 if it may now. */
@@ -73,6 +73,33 @@ export class RateLimit<T> {
   note(key: string): void {
     this.#windows.note(key, this.#options, this.#clock.now());
   }
+}
+
+/**
+ * Names the group of a message: `""` without a function that does, or if that names none.
+ *
+ * @typeParam T The type of the message's `payload`.
+ * @param options The limit.
+ * @param message The message.
+ * @returns The group.
+ * @throws {OptionError} If the function returns what is no name: two promises are never the same.
+ * @throws As the user's function does.
+ */
+export function groupOf<T>(
+  { key }: Pick<RateLimitOptions<T>, "key">,
+  message: Message<T>,
+): string {
+  const group: unknown = key?.(message);
+  if (typeof group === "string") return group;
+  if (group === undefined || group === null) return "";
+  if (typeof group === "number" || typeof group === "bigint") {
+    return String(group);
+  }
+  throw new OptionError(
+    `Cannot use ${
+      quote(group)
+    } as the group of a message: "key" of rateLimit must return a string`,
+  );
 }
 
 /**

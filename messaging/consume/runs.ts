@@ -1,5 +1,6 @@
 import { OptionError } from "../../model/errors.ts";
 import { queueName } from "../entities/queue.ts";
+import { checkKnown, type KnownOptions } from "../known_options.ts";
 import type { Call } from "../operation_options.ts";
 import { Breaker, checkAlone, checkBreaker } from "./breaker.ts";
 import type { Handler } from "./checked.ts";
@@ -90,8 +91,13 @@ export class Runs<T> {
     }
   }
 
-  /** Makes the circuit breaker of a run, if its options ask for one. */
-  breakerOf({ breaker }: Pick<RunOptions<T>, "breaker">): Breaker | undefined {
+  /** Makes the circuit breaker of a run, if its options ask for one; refuses what are no options. */
+  breakerOf(
+    options: Pick<RunOptions<T>, "breaker">,
+    known: KnownOptions,
+  ): Breaker | undefined {
+    checkKnown(options, known);
+    const { breaker } = options;
     if (breaker === undefined) return undefined;
     checkBreaker(breaker);
     const { session, flow } = this.#intake;

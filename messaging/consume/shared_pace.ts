@@ -1,7 +1,7 @@
 import { Ring } from "../../async/ring.ts";
 import type { ReceivedMessage } from "./message.ts";
 import { type PaceCalls, type PaceHost, rest } from "./pace.ts";
-import type { RateLimitOptions } from "./rate_limit.ts";
+import { groupOf, type RateLimitOptions } from "./rate_limit.ts";
 
 /** Between a count that failed and its next attempt, ms. */
 const ASK_AGAIN = 1000;
@@ -40,7 +40,7 @@ interface Group<T> {
  * message is in hand first: it waits here, in order, and is counted when it begins.
  */
 export class SharedPace<T> {
-  readonly #key: RateLimitOptions<T>["key"];
+  readonly #options: RateLimitOptions<T>;
   readonly #host: PaceHost;
   readonly #shared: SharedCount;
   readonly #calls: SharedPaceCalls<T>;
@@ -50,12 +50,12 @@ export class SharedPace<T> {
 
   /** Makes one in which nothing waits. */
   constructor(
-    { key }: RateLimitOptions<T>,
+    options: RateLimitOptions<T>,
     host: PaceHost,
     count: SharedCount,
     calls: SharedPaceCalls<T>,
   ) {
-    this.#key = key;
+    this.#options = options;
     this.#host = host;
     this.#shared = count;
     this.#calls = calls;
@@ -63,7 +63,8 @@ export class SharedPace<T> {
 
   /** Resolves when a message may be taken; `undefined` unless it could only wait behind another. */
   beforeTaking(): Promise<void> | undefined {
-    const isOneLine = this.#key === undefined && this.#shared.hasOneQueue;
+    const isOneLine = this.#options.key === undefined &&
+      this.#shared.hasOneQueue;
     if (!isOneLine || this.#groups.size === 0) return undefined;
     if (this.#host.hasEnded()) return undefined;
     if (this.#empty === undefined) {
@@ -78,7 +79,7 @@ export class SharedPace<T> {
   mustWait(message: ReceivedMessage<T>): boolean {
     let key;
     try {
-      key = this.#key?.(message) ?? "";
+      key = groupOf(this.#options, message);
     } catch (error) {
       this.#calls.failed(message, error);
       return true;
@@ -101,7 +102,7 @@ export class SharedPace<T> {
   async untilCounted(message: ReceivedMessage<T>): Promise<void> {
     let key;
     try {
-      key = this.#key?.(message) ?? "";
+      key = groupOf(this.#options, message);
     } catch {
       return; // its handler is called all the same
     }

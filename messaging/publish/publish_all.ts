@@ -190,10 +190,11 @@ function perPayload<T>(
   each: PublishAllOptions<T>["each"],
   signal: AbortSignal | undefined,
 ): (payload: T, index: number) => PublishOptions {
-  const with_ = (options: PublishOptions) =>
-    signal === undefined || options.signal !== undefined
-      ? options
-      : { ...options, signal };
+  const with_ = (options: PublishOptions = {}) => {
+    if (options instanceof Promise) throw promised();
+    const isWhole = signal === undefined || options?.signal !== undefined;
+    return isWhole || options === null ? options : { ...options, signal };
+  };
   if (typeof each === "function") {
     return (payload, index) => with_(each(payload, index));
   }
@@ -204,6 +205,12 @@ function perPayload<T>(
   }
   const same = with_(each ?? {});
   return () => same;
+}
+
+function promised(): OptionError {
+  return new OptionError(
+    'Cannot publish with a promise of options: "each" of publishAll must return them at once',
+  );
 }
 
 function checkPayloads(payloads: unknown): void {

@@ -81,7 +81,7 @@ export class Requester {
    */
   async request<A>(
     payload: unknown,
-    options: RequestOptions<A>,
+    options: RequestOptions<A> = {},
     isOwn = false,
   ): Promise<A> {
     const uses = isOwn ? undefined : this.#host.decoding.uses;

@@ -279,6 +279,110 @@ const MISTAKES: readonly Mistake[] = [
     error: "TypeError",
     words: ["a handler for each type of message"],
   },
+  ...(["run", "runBatches", "serve", "route"] as const).map((verb) => ({
+    name: `options of ${verb} that are null`,
+    make: () => loose(memory().consumer("q"))[verb]({ a: () => {} }, null),
+    error: "OptionError",
+    words: ["null", `the options of ${verb}`, "an object"],
+  })),
+  {
+    name: "a schedule of a date that never comes",
+    make: () =>
+      memory().schedule("leap", { cron: "0 0 30 2 *" }, { queue: "q" }),
+    error: "OptionError",
+    words: ['"0 0 30 2 *"', '"cron"', "never ticks"],
+  },
+  {
+    name: "a schedule whose messages nobody could publish",
+    make: () => {
+      const options = { queue: "q", type: "t".repeat(300) };
+      return memory().schedule("long", { every: 1000 }, options);
+    },
+    error: "RangeError",
+    words: ["as type", "300 bytes", "255"],
+  },
+  {
+    name: "a schedule's name that has no form in UTF-8",
+    make: () => memory().schedule("\ud800", { every: 1000 }, { queue: "q" }),
+    error: "OptionError",
+    words: ["the name of a schedule", "1 to 200 bytes"],
+  },
+  {
+    name: "options of send that are null",
+    make: () => memory().send("q", 1, loose(null)),
+    error: "OptionError",
+    words: ["null", "the options of publish", "an object"],
+  },
+  {
+    name: "a type to accept that is a number",
+    make: () => memory().consumer("q", { accept: loose([5]) }).run(() => {}),
+    error: "OptionError",
+    words: ["Cannot accept 5", "a MIME type"],
+  },
+  {
+    name: "a request without any options",
+    make: () => loose(memory()).request(1),
+    error: "TypeError",
+    words: [`give "routingKey", which is the queue's name`],
+  },
+  {
+    name: "a schedule without a place",
+    make: () => loose(memory()).schedule("nightly", { every: 1000 }),
+    error: "OptionError",
+    words: ['"nightly"', "say where it publishes to"],
+  },
+  {
+    name: "another time of a delayed message that is not said",
+    make: () => loose(memory().queue("q")).reschedule("7"),
+    error: "RangeError",
+    words: ["undefined", '"delay"', "milliseconds"],
+  },
+  {
+    name: "headers of a schedule that hold themselves",
+    make: () => {
+      const headers: Record<string, unknown> = {};
+      headers["again"] = [headers, headers];
+      const options = { queue: "q", headers: loose(headers) };
+      return memory().schedule("s", { every: 1000 }, options);
+    },
+    error: "OptionError",
+    words: ["with these headers", "as JSON has them"],
+  },
+  {
+    name: "options of publishAll that are promised",
+    make: async () => {
+      const { failed: [first] } = await memory().producer({ queue: "q" })
+        .publishAll([1], { each: loose(async () => await { key: "7" }) });
+      throw first?.error;
+    },
+    error: "OptionError",
+    words: ["a promise of options", '"each" of publishAll', "at once"],
+  },
+  {
+    name: "a group of a rate that is promised",
+    make: async () => {
+      const connection = memory();
+      const queue = new Queue("q");
+      await connection.send(queue, 1);
+      const consumer = connection.consumer(queue);
+      let told: Error | undefined;
+      await consumer.run(() => {}, {
+        rateLimit: {
+          limit: 1,
+          interval: 1000,
+          key: loose(async () => await "a"),
+        },
+        retry: false,
+        onError: (error) => {
+          told = error;
+          void consumer.cancel();
+        },
+      });
+      throw told;
+    },
+    error: "OptionError",
+    words: ["the group of a message", '"key" of rateLimit', "a string"],
+  },
   {
     name: "a policy for unknown types that there is not",
     make: () =>
