@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { type Deed, DELAY, lies, take, THREE } from "./deeds.ts";
+import { type Actor, type Deed, DELAY, lies, take, THREE } from "./deeds.ts";
+import type { QueueHandle } from "../../mod.ts";
 import { open } from "./stage.ts";
 import { bindingOf, publishing, rejectsWith, soon } from "./support.ts";
 
@@ -153,6 +154,29 @@ export const PUBLISHING: readonly Deed[] = [
     },
   },
   {
+    name: "QueueHandle.cancelDelayed",
+    needs: ["cancel-delayed"],
+    act: async (actor) => {
+      const handle = await putLater(actor);
+      assert.ok(await handle.cancelDelayed("late"));
+    },
+    check: async ({ channel }, { queue }) => {
+      const isThere = await channel.changeDelayed?.(queue, "late", 1, soon());
+      assert.equal(isThere, false);
+    },
+  },
+  {
+    name: "QueueHandle.reschedule",
+    needs: ["cancel-delayed"],
+    act: async (actor) => {
+      const handle = await putLater(actor);
+      assert.ok(await handle.reschedule("late", { delay: DELAY }));
+    },
+    check: async (broker, { queue }) => {
+      await lies(broker, queue, "late");
+    },
+  },
+  {
     name: "Producer.publish",
     act: ({ harness, place }) =>
       open(harness).producer<string>().publish("new", {
@@ -163,3 +187,16 @@ export const PUBLISHING: readonly Deed[] = [
     },
   },
 ];
+
+/** Publishes a message that nobody waits for, and names its queue. */
+async function putLater(
+  { harness, place }: Actor,
+): Promise<QueueHandle<string>> {
+  const connection = open(harness);
+  await connection.producer<string>().publish("late", {
+    routingKey: place.queue,
+    messageId: "late",
+    delay: 600_000,
+  });
+  return connection.queue<string>(place.queue);
+}
