@@ -2,8 +2,10 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
+import { until } from "../conformance/support.ts";
 import { apart } from "../support/apart.ts";
 import { assertNothingLeft, resources } from "../support/leaks.ts";
+import { Proxy } from "../support/proxy.ts";
 import { onEach } from "../support/targets.ts";
 import type { FlowWord, FlowWork } from "./flow_child.ts";
 
@@ -15,6 +17,9 @@ const SHORT: Readonly<Record<string, unknown>> = { visibilityTimeout: 2000 };
 const LEASING: ReadonlySet<string> = new Set(["couchdb", "mongodb", "redis"]);
 
 const COUNT = 40;
+
+/** Fewer than that are unsettled at once. */
+const WIDE = 4;
 
 const WORDS: Readonly<Record<FlowWork["how"], string>> = {
   batches: "in the middle of a batch",
@@ -70,6 +75,53 @@ for (const how of ["batches", "routes", "pause", "breaker"] as const) {
     },
   );
 }
+
+onEach(
+  "a prefetch and a concurrency that were changed at run time hold over lost connections",
+  async (given, { name: transport }) => {
+    const before = resources();
+    // What is unsettled stays so, however slow the machine is.
+    const url = given.replace(/(visibility_timeout|ack_wait)=\d+/, "$1=10");
+    const proxy = Proxy.to(url);
+    const connection = createConnection(proxy.urlOf(url), {
+      transport,
+      heartbeat: 2000,
+      operationTimeout: 60_000,
+      reconnect: { initialDelay: 50, maxDelay: 500 },
+      onUnhandled: () => {},
+    });
+    const direct = createConnection(url, { transport });
+    const queue = new Queue<number>(`dashi-flow-${crypto.randomUUID()}`);
+    try {
+      await direct.declare(queue);
+      const all = Promise.withResolvers<void>();
+      const seen = new Set<number>();
+      let [atWork, most] = [0, 0];
+      const consumer = connection.consumer(queue, { prefetch: 1 });
+      const running = consumer.run(async ({ payload }) => {
+        most = Math.max(most, ++atWork);
+        if (atWork === WIDE) all.resolve();
+        await all.promise;
+        atWork--;
+        if (seen.add(payload).size === COUNT) void consumer.cancel();
+      });
+      await until(() => consumer.health().ready, "a consumer that is ready");
+      await consumer.setPrefetch(WIDE);
+      consumer.setConcurrency(COUNT);
+      proxy.cut();
+      await connection.producer({ queue }).publishAll(Array(COUNT).keys());
+      await running;
+      assertEquals([seen.size, most], [COUNT, WIDE]);
+    } finally {
+      await connection.close({ drainTimeout: 5000 });
+      const channel = await direct.channel();
+      await channel.deleteQueue(queue.name);
+      await direct.close();
+      await proxy[Symbol.asyncDispose]();
+    }
+    await assertNothingLeft(before);
+  },
+);
 
 /** Runs a process until it says that it holds something, and kills it; returns what it has done, and what it held. */
 async function killed(
