@@ -113,6 +113,7 @@ export class Deliveries implements SettlerHost<Held> {
       reservation,
       onLost,
       subscription,
+      doubted: undefined,
       tag: NO_TAG,
       settling: false,
       failedAt: 0,
@@ -192,10 +193,10 @@ export class Deliveries implements SettlerHost<Held> {
   /** Forgets those that are no longer ours, and notifies their consumers. */
   lose(lost: ReadonlySet<Reservation>): void {
     const mine = [...this.#window.entries()].map(([, held]) => held).filter((
-      { reservation, settling },
+      { reservation, settling, doubted },
     ) =>
-      // Its settlement tells what became of it.
-      !settling && lost.has(reservation)
+      // Its settlement tells what became of it, or the next one.
+      !settling && doubted === undefined && lost.has(reservation)
     );
     for (const held of mine) this.#lose(held);
   }

@@ -1,4 +1,4 @@
-import { SettlementError } from "../../model/errors.ts";
+import { MessagingError, SettlementError } from "../../model/errors.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Reservation, Store } from "./store.ts";
 import type { StoreSubscription } from "./subscription.ts";
@@ -8,7 +8,12 @@ export interface Settling {
   readonly reservation: Reservation;
   /** The subscription whose prefetch the message counts against; `get` has none. */
   readonly subscription: StoreSubscription | undefined;
+  /** The verb that failed, and may have been done all the same: what is no longer there when it is tried again has gone by it. */
+  doubted: Verb | undefined;
 }
+
+/** The store's verbs that settle. */
+type Verb = "remove" | "release";
 
 /** The receiver of the results of settlements. */
 export interface SettlerHost<T extends Settling> {
@@ -38,6 +43,7 @@ const MAX = 128;
 
 /** Sends settlements in batches: those of one go of a loop leave in one call of the store. */
 export class Settler<T extends Settling> {
+  readonly #verb: Verb;
   readonly #send: (
     reservations: readonly Reservation[],
     options: CallOptions,
@@ -49,9 +55,10 @@ export class Settler<T extends Settling> {
   /** Makes a settler for one of the store's two verbs. */
   constructor(
     { messages, limits }: Pick<Store, "messages" | "limits">,
-    verb: "remove" | "release",
+    verb: Verb,
     host: SettlerHost<T>,
   ) {
+    this.#verb = verb;
     this.#max = limits.settleCount ?? MAX;
     this.#send = async (reservations, options) =>
       await messages[verb](reservations, options);
@@ -78,9 +85,10 @@ export class Settler<T extends Settling> {
       batch.options = options;
     }
     const settling = batch.settled.then((lost) => {
-      if (lost.length > 0 && lost.includes(reservation)) {
-        throw leaseLost(reservation);
-      }
+      if (
+        lost.length > 0 && held.doubted !== this.#verb &&
+        lost.includes(reservation)
+      ) throw leaseLost(reservation);
     });
     batch.answers.push(settling);
     return settling;
@@ -117,7 +125,13 @@ export class Settler<T extends Settling> {
       if (lost.length > 0) handle(batch.answers);
       return lost;
     } catch (error) {
-      for (const each of held) this.#host.kept(each);
+      // Of several one may have failed, and others not; and an answer may have been lost.
+      const isUndone = held.length === 1 && error instanceof MessagingError &&
+        error.outcome === "not-sent";
+      for (const each of held) {
+        if (!isUndone) each.doubted = this.#verb;
+        this.#host.kept(each);
+      }
       handle(batch.answers);
       throw error;
     }
