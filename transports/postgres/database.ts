@@ -16,8 +16,9 @@ import type {
 import { Listeners } from "../sql/listeners.ts";
 import {
   checkLayout,
+  type Missing,
+  partsMissing,
   statementsOf,
-  tablesMissing,
   tablesOf,
   type Types,
 } from "../sql/schema.ts";
@@ -115,12 +116,17 @@ export class PostgresDatabase implements Sql {
   async open(): Promise<void> {
     const { schema } = this.#texts;
     const client = this.#client;
-    const missing = await this.#missingTables();
     const tx = new Transaction(this.#parts);
-    const isNew = missing.includes(`${schema}.meta`) ||
-      await tx.meta() === undefined;
-    if (isNew) await this.#makeTables();
-    else if (missing.length > 0) throw tablesMissing(missing);
+    let missing = await this.#missing();
+    const isNew = missing.tables.includes(`${schema}.meta`) ||
+      (missing.columns.length === 0 && await tx.meta() === undefined);
+    if (isNew) {
+      await this.#makeTables();
+      missing = await this.#missing();
+    }
+    if (missing.tables.length + missing.columns.length > 0) {
+      throw partsMissing(missing);
+    }
     await checkLayout(tx);
     await this.#readTime();
     this.#listener.onNotice((payload, from) => {
@@ -130,14 +136,28 @@ export class PostgresDatabase implements Sql {
     if (!client.isPooled) await this.#listener.exec(`LISTEN ${schema}`);
   }
 
-  async #missingTables(): Promise<readonly string[]> {
-    const names = tablesOf(TYPES).map((each) => this.#texts.of(each));
-    const { rows } = await this.#client.query(
-      `SELECT name FROM unnest(string_to_array($1, E'\\n')) AS name
-        WHERE to_regclass(name) IS NULL`,
-      [names.join("\n")],
+  async #missing(): Promise<Missing> {
+    const expected = [...tablesOf(TYPES)].flatMap(([table, columns]) =>
+      columns.map((column) => [this.#texts.of(table), column] as const)
     );
-    return rows.map(({ name }) => String(name));
+    const { rows } = await this.#client.query(
+      `SELECT t AS name, CASE WHEN to_regclass(t) IS NOT NULL THEN c END AS part
+        FROM unnest(string_to_array($1, E'\\n'), string_to_array($2, E'\\n'))
+          AS expected (t, c)
+        WHERE NOT EXISTS (SELECT 1 FROM pg_attribute
+          WHERE attrelid = to_regclass(t) AND attname = c AND NOT attisdropped)`,
+      [
+        expected.map(([table]) => table).join("\n"),
+        expected.map(([, column]) => column).join("\n"),
+      ],
+    );
+    const tables = new Set<string>();
+    const columns: string[] = [];
+    for (const { name, part } of rows) {
+      if (typeof part === "string") columns.push(`${name}.${part}`);
+      else tables.add(String(name));
+    }
+    return { tables: [...tables], columns };
   }
 
   /** One process at a time makes them, all or none. */
@@ -261,7 +281,10 @@ export class PostgresDatabase implements Sql {
       this.#time.hear(Number(row?.now), asked);
       return row;
     });
-    meta.catch(() => {}); // what follows it fails, too
+    meta.catch(() => {}); // what follows it fails, too, and says less
+    let beginning: unknown;
+    const note = (error: unknown) => void (beginning ??= error);
+    for (const each of [begun, asking]) each.catch(note);
     const tx = new Transaction(this.#parts, { meta, maySuppose });
     try {
       const working = work(tx);
@@ -281,7 +304,7 @@ export class PostgresDatabase implements Sql {
       return result;
     } catch (thrown) {
       // Statements that leave together fail for the first of them.
-      const error = tx.failure ?? thrown;
+      const error = beginning ?? tx.failure ?? thrown;
       for (const undo of tx.onFailed) undo();
       // Nobody waits for a server that does not answer: the connection is given up.
       if (

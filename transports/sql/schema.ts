@@ -105,32 +105,59 @@ export function statementsOf(
   ];
 }
 
-/** The names of the tables, in SQL. One more of them is another layout. */
-export function tablesOf(types: Types): readonly string[] {
-  return statementsOf(types).flatMap((each) =>
-    /^CREATE TABLE IF NOT EXISTS (\S+)/.exec(each)?.[1] ?? []
+/** The tables, by their names in SQL, with the names of their columns. One more of either is another layout. */
+export function tablesOf(types: Types): ReadonlyMap<string, readonly string[]> {
+  return new Map(
+    statementsOf(types).flatMap((each) => {
+      const [, table, columns] =
+        /^CREATE TABLE IF NOT EXISTS (\S+) \(([^]*)\)/.exec(each) ?? [];
+      if (table === undefined || columns === undefined) return [];
+      // Constraints begin with a word of SQL, in capitals.
+      const names = columns.split(",").flatMap((column) =>
+        /^\s*([a-z_]+)/.exec(column)?.[1] ?? []
+      );
+      return [[table, [...new Set(names)]] as const];
+    }),
   );
+}
+
+/** What is missing in a database, by the names that it has for it. */
+export interface Missing {
+  readonly tables: readonly string[];
+  /** Of tables that are there; each behind its table's name and a dot. */
+  readonly columns: readonly string[];
 }
 
 /**
  * Refuses what is left where some of the tables were dropped: to make these anew, and empty,
  * would give numbers a second time that the others know, and lose in silence what was in them.
+ * Columns that were dropped or renamed have nothing that could be made up.
  *
- * @param missing The names of the missing tables.
+ * @param missing What is missing, which is something.
  * @returns The error.
  */
-export function tablesMissing(
-  missing: readonly string[],
+export function partsMissing(
+  { tables, columns }: Missing,
 ): PreconditionFailedError {
-  const [are, them] = missing.length === 1
-    ? ["table is", "it"]
-    : ["tables are", "them"];
+  const parts = [
+    ...tables.length === 0 ? [] : [named("table", tables)],
+    ...columns.length === 0 ? [] : [named("column", columns)],
+  ];
+  const them = tables.length + columns.length === 1 ? "it" : "them";
+  const how = columns.length === 0
+    ? "as from a backup"
+    : "from a backup, or by the old name";
   return new PreconditionFailedError(
-    `Cannot use the database: the ${are} missing, and others of the library are there: ${
-      missing.join(", ")
-    }; put ${them} back, as from a backup, or drop the others too, and all are made anew`,
+    `Cannot use the database: ${
+      parts.join(", and ")
+    }, and others of the library are there; put ${them} back, ${how}, or drop the library's other tables too, and all are made anew`,
     { outcome: "not-sent" },
   );
+}
+
+function named(what: string, names: readonly string[]): string {
+  const are = names.length === 1 ? `${what} is` : `${what}s are`;
+  return `the ${are} missing: ${names.join(", ")}`;
 }
 
 /**

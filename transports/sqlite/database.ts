@@ -12,8 +12,8 @@ import type {
 import { Listeners } from "../sql/listeners.ts";
 import {
   checkLayout,
+  partsMissing,
   statementsOf,
-  tablesMissing,
   tablesOf,
   type Types,
 } from "../sql/schema.ts";
@@ -297,17 +297,31 @@ export class SqliteDatabase implements Sql {
   }
 }
 
-/** Refuses a file in which some of the tables are missing, and others are there. */
+/** Refuses a file in which some of the tables or columns are missing, and others are there. */
 async function checkTables(tx: Tx): Promise<void> {
   const rows = await tx.rows(
-    "SELECT name FROM sqlite_master WHERE type = 'table'",
+    `SELECT t.name AS name, c.name AS part
+      FROM sqlite_master t, pragma_table_info(t.name) c
+      WHERE t.type = 'table' AND t.name GLOB 'dashi_*'`,
   );
-  const found = new Set(rows.map(({ name }) => name));
-  const names = tablesOf(TYPES).map((each) => each.replace(".", "_"));
-  const missing = names.filter((each) => !found.has(each));
-  if (!found.has("dashi_meta") || missing.length === 0) return;
-  const [meta] = await tx.rows("SELECT layout FROM dashi.meta");
-  if (meta !== undefined) throw tablesMissing(missing);
+  const found = Map.groupBy(rows, ({ name }) => String(name));
+  const tables: string[] = [];
+  const columns: string[] = [];
+  for (const [name, expected] of tablesOf(TYPES)) {
+    const table = name.replace(".", "_");
+    const there = found.get(table)?.map(({ part }) => part);
+    if (there === undefined) tables.push(table);
+    else {
+      const away = expected.filter((each) => !there.includes(each));
+      columns.push(...away.map((each) => `${table}.${each}`));
+    }
+  }
+  const isNew = columns.length === 0 &&
+    (!found.has("dashi_meta") ||
+      (await tx.rows("SELECT layout FROM dashi.meta")).length === 0);
+  if (!isNew && tables.length + columns.length > 0) {
+    throw partsMissing({ tables, columns });
+  }
 }
 
 function rollBack(client: SqliteClient): void {

@@ -1,9 +1,10 @@
 /** A file that refuses statements, and rows that somebody else has written or removed. */
 
+import { DatabaseSync } from "node:sqlite";
 import { assert, assertEquals } from "@std/assert";
 import { type Connection, createConnection, Queue } from "@dashi/mq";
 import { nativeClient, type SqliteDatabase } from "@dashi/mq/sqlite";
-import { until } from "../../conformance/support.ts";
+import { rejectsWith, until } from "../../conformance/support.ts";
 
 /** Lends a connection to a file of its own, with a queue, and SQLite underneath. */
 async function onFile(
@@ -173,6 +174,45 @@ Deno.test("sqlite: a file whose pages somebody has overwritten is told as damage
     assertEquals(error?.code, "precondition-failed", String(error));
     assert(error.message.includes("damaged"), error.message);
   }));
+
+for (
+  const [table, column] of [
+    ["places", "size"],
+    ["messages", "head"],
+    ["meta", "changes"],
+  ] as const
+) {
+  Deno.test(`sqlite: a column that is missing (${table}.${column}) is named, and the connection goes on when it is back`, () =>
+    onFile(async ({ connection, queue, native, url }) => {
+      await connection.send(queue, "kept");
+      const told: string[] = [];
+      const noted = Promise.withResolvers<void>();
+      connection.use({
+        event: (event) => {
+          if (event.type !== "state" || event.state.type !== "waiting") return;
+          told.push(event.state.error.message);
+          noted.resolve();
+        },
+      });
+      const rename = `ALTER TABLE dashi_${table} RENAME COLUMN`;
+      native.exec(`${rename} ${column} TO away`);
+      const orders = connection.queue(queue);
+      await rejectsWith(orders.get(), "connection-lost", "no such column");
+      const getting = orders.get();
+      await noted.promise;
+      const file = new DatabaseSync(url.slice("sqlite:".length));
+      file.exec(`${rename} away TO ${column}`);
+      file.close();
+      const message = await getting;
+      assertEquals(message?.payload, "kept");
+      await message?.ack();
+      // As often as it tried.
+      for (const why of told) {
+        assert(why.includes(`dashi_${table}.${column}`), why);
+        assert(why.includes("put it back"), why);
+      }
+    }, true));
+}
 
 Deno.test("sqlite: a client underneath that the user has closed is opened again", () =>
   onFile(async ({ connection, queue, native }) => {
