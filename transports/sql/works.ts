@@ -60,12 +60,19 @@ const [PATIENCE, FIRST_PAUSE, MAX_PAUSE] = [5000, 20, 500];
 export class Works {
   readonly #jobs: Batcher<Job, unknown>;
   readonly #limits: Limits;
+  readonly #sql: Sql;
+  readonly #clock: Clock;
+  /** Ends the pause before what was refused is tried again. */
+  #endPause: (() => void) | undefined;
+  #hasEnded = false;
   /** Why the database refuses for now what waits. */
   #refusal: Error | undefined;
 
   /** Makes one over a database. */
   constructor(sql: Sql, clock: Clock) {
     const limits = this.#limits = new Limits(clock);
+    this.#sql = sql;
+    this.#clock = clock;
     this.#jobs = new Batcher({
       limits,
       count: COUNT,
@@ -75,8 +82,7 @@ export class Works {
       actionOf: ({ action }) => action,
       late: ({ action }) => this.late(action),
       heedsDeadline: false,
-      send: (jobs) =>
-        doPatiently(sql, clock, jobs, (refusal) => this.#refusal = refusal),
+      send: (jobs) => this.#doPatiently(jobs),
     });
   }
 
@@ -91,8 +97,10 @@ export class Works {
       });
   }
 
-  /** Ends with its database: nobody waits any more. */
+  /** Ends with its database: nobody waits any more, and nothing is tried again. */
   end(): void {
+    this.#hasEnded = true;
+    this.#endPause?.();
     this.#limits.end(() => endedMeanwhile(undefined));
   }
 
@@ -117,28 +125,34 @@ export class Works {
     const job = { action, verb: verb as Verb<never, unknown>, call, more };
     return this.#jobs.add(job, options) as Promise<R>;
   }
-}
 
-/** Does calls; what the database refuses for a reason that passes is tried again for a while. */
-async function doPatiently(
-  sql: Sql,
-  clock: Clock,
-  jobs: readonly Job[],
-  note: (refusal: Error | undefined) => void,
-): Promise<readonly unknown[]> {
-  const until = clock.now() + PATIENCE;
-  for (let pause = FIRST_PAUSE;; pause = Math.min(2 * pause, MAX_PAUSE)) {
-    try {
-      const results = await doTogether(sql, jobs);
-      note(undefined);
-      return results;
-    } catch (error) {
-      note(mayPass(error) ? asError(error) : undefined);
-      if (!mayPass(error) || clock.now() > until) {
-        return await doApart(sql, jobs, error);
+  /** Does calls; what the database refuses for a reason that passes is tried again for a while. */
+  async #doPatiently(jobs: readonly Job[]): Promise<readonly unknown[]> {
+    const until = this.#clock.now() + PATIENCE;
+    for (let pause = FIRST_PAUSE;; pause = Math.min(2 * pause, MAX_PAUSE)) {
+      try {
+        const results = await doTogether(this.#sql, jobs);
+        this.#refusal = undefined;
+        return results;
+      } catch (error) {
+        const passes = mayPass(error);
+        this.#refusal = passes ? asError(error) : undefined;
+        const isOver = !passes || this.#hasEnded || this.#clock.now() > until;
+        if (isOver) return await doApart(this.#sql, jobs, error);
       }
+      await this.#pause(pause);
     }
-    await new Promise<void>((resolve) => clock.timer(resolve, pause));
+  }
+
+  /** One transaction is under way at once, so there is one pause. */
+  #pause(duration: number): Promise<void> {
+    return new Promise((resolve) => {
+      const stop = this.#clock.timer(resolve, duration);
+      this.#endPause = () => {
+        stop();
+        resolve();
+      };
+    });
   }
 }
 
