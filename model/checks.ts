@@ -25,6 +25,8 @@ export const MAX_WAIT = 315_360_000_000;
 /** So deep may tables and lists lie in each other. */
 const MAX_DEPTH = 100;
 
+const HALF = "half of a surrogate pair has no form in UTF-8";
+
 const INT64_LEAST = -(2n ** 63n);
 const INT64_MOST = 2n ** 63n - 1n;
 
@@ -54,9 +56,7 @@ function measure(what: string, text: string): void {
   }
   if (!text.isWellFormed()) {
     throw new TypeError(
-      `Cannot use ${
-        quote(text, 40)
-      } as ${what}: half of a surrogate pair has no form in UTF-8`,
+      `Cannot use ${quote(text, 40)} as ${what}: ${HALF}`,
     );
   }
   const bytes = new TextEncoder().encode(text).byteLength;
@@ -83,8 +83,9 @@ export function checkName(kind: string, name: string): void {
 
 /**
  * Refuses a table with what AMQP has no form for: a number that is `NaN` or infinite
- * (RabbitMQ ends the connection over it), an integer beyond 64 bits, a date that is
- * invalid or before 1970, a name of more than 255 bytes, tables in each other without end.
+ * (RabbitMQ ends the connection over it), an integer beyond 64 bits, a text with half of a
+ * surrogate pair, a date that is invalid or before 1970, a name of more than 255 bytes,
+ * tables in each other without end.
  *
  * @param table The headers or the arguments.
  * @returns How many bytes it has at most, as AMQP writes it.
@@ -237,9 +238,7 @@ function checkFieldName(name: string): void {
   if (isSurelyShort(name)) return;
   if (!name.isWellFormed()) {
     throw new EncodeError(
-      `Cannot encode the header ${
-        quote(name, 40)
-      }: half of a surrogate pair has no form in UTF-8`,
+      `Cannot encode the header ${quote(name, 40)}: ${HALF}`,
     );
   }
   if (new TextEncoder().encode(name).length > SHORT) {
@@ -254,7 +253,8 @@ function checkFieldName(name: string): void {
 function valueSize(name: string, value: FieldValue, depth: number): number {
   switch (typeof value) {
     case "string":
-      return 5 + 3 * value.length;
+      if (value.isWellFormed()) return 5 + 3 * value.length;
+      throw unfit(name, HALF);
     case "number":
       if (Number.isFinite(value)) return 9;
       throw unfit(name, `${value} is no number that brokers know`);

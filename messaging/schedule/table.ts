@@ -277,7 +277,7 @@ export class ScheduleTable {
     const { messageId } = message.properties;
     const parked = await message.park({
       "x-error-name": error.name,
-      "x-error-message": error.message,
+      "x-error-message": error.message.toWellFormed(),
     }, error);
     if (parked.type !== "parked") return; // which is told elsewhere
     this.#host.session.emit({
