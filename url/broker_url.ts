@@ -28,7 +28,7 @@ export interface UrlDefaults {
   readonly hostname?: string | undefined;
   /** The port. */
   readonly port?: number | undefined;
-  /** The port under TLS. @default {the port} */
+  /** The port under TLS: that of the option `tls`, and of a scheme that means it. @default {the port} */
   readonly tlsPort?: number | undefined;
   /** The user's name. */
   readonly username?: string | undefined;
@@ -36,7 +36,7 @@ export interface UrlDefaults {
   readonly password?: string | undefined;
   /** The virtual host. */
   readonly virtualHost?: string | undefined;
-  /** Whether the scheme means TLS. @default {false} */
+  /** Whether the scheme means TLS. @default {whether it is the transport's name with an `s` behind it, as `mines` of `mine`} */
   readonly tls?: boolean | undefined;
   /** Whether several hosts may stand in one URL, separated by commas. @default {false} */
   readonly severalHosts?: boolean | undefined;

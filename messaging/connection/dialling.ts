@@ -8,6 +8,7 @@ import type {
 import { type BrokerUrl, fillDefaults, formatUrl } from "../../url/mod.ts";
 import { tokenIn } from "../../url/token.ts";
 import type { Endpoint } from "./endpoint.ts";
+import { meansTls } from "./tls_choice.ts";
 import { readTlsFiles } from "./tls_files.ts";
 import { boundedPassword } from "./password.ts";
 
@@ -38,10 +39,13 @@ export async function dialOnce(
 ): Promise<TransportConnection> {
   const { transportOptions } = endpoint;
   const password = boundedPassword(endpoint, limits, options);
-  const url = completed(endpoint, transport);
   const { maxResponseSize, heartbeat, operationTimeout } = endpoint;
   const { tlsFiles, readFile } = endpoint;
-  let { tls } = endpoint;
+  const { scheme } = endpoint.url;
+  let {
+    tls = endpoint.isFilledLater ? meansTls(scheme, transport) : undefined,
+  } = endpoint;
+  const url = completed({ ...endpoint, tls }, transport);
   try {
     if (tlsFiles.length > 0 && readFile !== undefined) {
       const read = await readTlsFiles(tlsFiles, readFile, limits, options);

@@ -19,7 +19,7 @@ import {
   DEFAULTS,
 } from "./connection_options.ts";
 import type { ReadFile } from "./tls_files.ts";
-import { chooseTls } from "./tls_choice.ts";
+import { chooseTls, meansTls } from "./tls_choice.ts";
 import type { UrlInput } from "./url_input.ts";
 import { type StandIn, standInOf } from "./stand_ins.ts";
 import { TransportLoader } from "./transport_loader.ts";
@@ -197,8 +197,8 @@ function chosen(scheme: string, { transport }: ConnectionOptions): Source {
         name: transport.name,
         // As it stands in the URL, for it may say more: the author's scheme for TLS.
         scheme: knownTransport(scheme) === undefined ? scheme : transport.name,
-        secure: transport.name,
-        defaults: transport.defaults ?? {},
+        secure: transport.defaults?.tls ? transport.name : scheme,
+        defaults: { ...transport.defaults, tls: meansTls(scheme, transport) },
         load: () => Promise.resolve(transport),
       };
     case "function":

@@ -1,6 +1,7 @@
 import { OptionError } from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
 import type { TlsOptions } from "../../model/tls_options.ts";
+import type { Transport } from "../../transports/transport.ts";
 import { unknownOption } from "../../url/mod.ts";
 
 /** The values of all settings that decide about TLS. */
@@ -52,6 +53,20 @@ export function chooseTls(
     }
   }
   return { ...option, ...url };
+}
+
+/**
+ * Says whether a URL's scheme means TLS for a transport of a user's own.
+ *
+ * @param scheme The scheme.
+ * @param transport The transport, whose `defaults` may say it.
+ * @returns `true` also where the scheme is the transport's name with an `s` behind it; `undefined` where nothing says so.
+ */
+export function meansTls(
+  scheme: string,
+  { name, defaults }: Pick<Transport, "name" | "defaults">,
+): boolean | undefined {
+  return defaults?.tls ?? (scheme === `${name}s` ? true : undefined);
 }
 
 const FLAGS: ReadonlySet<string> = new Set(["verify", "checkHostname"]);

@@ -218,6 +218,45 @@ Deno.test("a transport that is imported late fills in what its URL leaves out, t
   assertEquals({ hostname, port, virtualHost }, { ...defaults, port: 8 });
 });
 
+for (const isLate of [false, true]) {
+  const when = isLate ? "that is imported late" : "that is there";
+  Deno.test(`a scheme with an s behind the name of a transport ${when} means TLS, and its port`, async () => {
+    const dialled: unknown[] = [];
+    const mine: Transport = {
+      name: "mine",
+      defaults: { hostname: "there", port: 7, tlsPort: 8 },
+      connect: ({ scheme, port }, { tls }) => {
+        dialled.push([scheme, port, tls]);
+        const code = "connection-failed";
+        return Promise.reject(new ConnectionError("nobody is there", { code }));
+      },
+    };
+    const transport = isLate
+      ? () => Promise.resolve({ createTransport: () => mine })
+      : mine;
+    for (const url of ["mine://", "mines://", "mines://:9", "others://"]) {
+      await using connection = createConnection(url, {
+        transport,
+        reconnect: false,
+      });
+      await assertRejects(() => connection.connect(), ConnectionError);
+    }
+    assertEquals(dialled, [
+      ["mine", 7, undefined],
+      ["mines", 8, true],
+      ["mines", 9, true],
+      ["others", 7, undefined],
+    ]);
+    await using secured = createConnection("mine://", {
+      transport,
+      tls: true,
+      reconnect: false,
+    });
+    await assertRejects(() => secured.connect(), ConnectionError);
+    assertEquals(dialled.at(-1), ["mine", 8, true]);
+  });
+}
+
 Deno.test("a clone is like its original, not connected, and apart from it", async () => {
   const original: Connection = createConnection("memory://clone", {
     name: "x",

@@ -43,7 +43,7 @@ const CASES: readonly (readonly [
   ["wss://h", "pika", ["amqp_client", "wss", true, 443]],
   ["wss://h", named("amqp_client"), ["amqp_client", "wss", true, undefined]],
   ["mine://h", named("mine"), ["mine", "mine", undefined, undefined]],
-  ["mines://h", named("mine"), ["mine", "mines", undefined, undefined]],
+  ["mines://h", named("mine"), ["mine", "mines", true, undefined]],
   ["h", named("mine"), ["mine", "mine", undefined, undefined]],
 ];
 
