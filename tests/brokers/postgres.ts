@@ -63,12 +63,22 @@ function asUser(command: string, args: readonly string[]): readonly string[] {
     : [command, ...args];
 }
 
-/** Starts a server in a new folder. What it has confirmed outlives its process. */
-export function startPostgres(): Promise<LastingServer> {
-  return startServer("postgres", startOn);
+/**
+ * Starts a server in a new folder. What it has confirmed outlives its process.
+ *
+ * @param options `log` is the folder of its write-ahead log, which it makes, if not in its own.
+ */
+export function startPostgres(
+  { log }: { readonly log?: string } = {},
+): Promise<LastingServer> {
+  return startServer("postgres", (port, folder) => startOn(port, folder, log));
 }
 
-async function startOn(port: number, folder: string): Promise<LastingServer> {
+async function startOn(
+  port: number,
+  folder: string,
+  log: string | undefined,
+): Promise<LastingServer> {
   const bin = programs();
   const data = `${folder}/data`;
   if (givenPrograms() !== undefined) await Deno.chmod(folder, 0o777);
@@ -79,6 +89,8 @@ async function startOn(port: number, folder: string): Promise<LastingServer> {
     "--auth=trust",
     "--encoding=UTF8",
     "--no-locale",
+    // In files as small as can be.
+    ...log === undefined ? [] : [`--waldir=${log}`, "--wal-segsize=1"],
   ]);
   await run(initdb, making);
   const [command = "", ...args] = asUser(`${bin}/postgres`, [
