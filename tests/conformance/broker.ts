@@ -18,10 +18,10 @@ import type {
 import { fillDefaults, parseUrl, readSharedQuery } from "../../url/mod.ts";
 import type { Harness } from "./harness.ts";
 import {
+  appears,
   bindingOf,
   Collector,
   PATIENCE,
-  patience,
   publishing,
   soon,
   textOf,
@@ -263,12 +263,10 @@ export class Broker implements AsyncDisposable {
 
   /** Takes one message, which ought to be there or on its way. */
   async getSoon(queue: string): Promise<Delivery> {
-    const wait = patience(`a message in queue "${queue}"`);
-    for (;;) {
-      const delivery = await this.get(queue);
-      if (delivery !== undefined) return delivery;
-      await wait();
-    }
+    return await appears(
+      () => this.get(queue),
+      `a message in queue "${queue}"`,
+    );
   }
 
   /** Takes all messages that are there, and settles them. */

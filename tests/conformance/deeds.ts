@@ -118,7 +118,8 @@ export async function takeMessages(
   const iterator = consumer[Symbol.asyncIterator]();
   while (messages.length < count) {
     const { value } = await iterator.next();
-    if (value !== undefined) messages.push(value);
+    assert.ok(value !== undefined, "the consumer ended");
+    messages.push(value);
   }
   return messages;
 }

@@ -6,6 +6,7 @@ import {
   Exchange,
   Queue,
 } from "../../mod.ts";
+import { turn } from "../../async/turn.ts";
 import { isStoreTransport } from "../../transports/store/mod.ts";
 import { type ConformanceCase, onHarness } from "./case.ts";
 import type { Harness } from "./harness.ts";
@@ -60,13 +61,13 @@ async function handle(
         onError: (error) => {
           if (error instanceof AccessRefusedError) ending.abort();
         },
-      }).catch(() => {});
+      }).catch(turn);
     }
   };
   const burying = async () => {
     while (!signal.aborted) {
       await connection.consumer<string>(dead)
-        .run(({ payload }) => note(payload), { signal }).catch(() => {});
+        .run(({ payload }) => note(payload), { signal }).catch(turn);
     }
   };
   const ended = Promise.all([running(), burying()]);

@@ -1,4 +1,3 @@
-import assert from "node:assert/strict";
 import {
   type Connection,
   type ConnectionEvent,
@@ -9,7 +8,7 @@ import {
 } from "../../mod.ts";
 import type { Harness } from "./harness.ts";
 import { open, type Stage } from "./stage.ts";
-import { arrives, until } from "./support.ts";
+import { appears, arrives, until } from "./support.ts";
 
 /** Names the type that a body has that lies at the broker backwards. */
 export const BACKWARDS = "x-backwards";
@@ -49,13 +48,8 @@ export async function lying(
 ): Promise<{ readonly text: string; readonly headers: object }> {
   const other = open(harness);
   try {
-    let message: Message<unknown> | undefined;
     const handle = other.queue(queue);
-    await until(async () => {
-      message = await handle.get();
-      return message !== undefined;
-    }, "a message");
-    assert.ok(message !== undefined);
+    const message = await appears(() => handle.get(), "a message");
     const text = new TextDecoder().decode(message.body);
     await message.ack();
     return { text, headers: message.headers };

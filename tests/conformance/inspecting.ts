@@ -3,7 +3,7 @@ import type { Connection, QueueInfo } from "../../mod.ts";
 import { binding } from "../../mod.ts";
 import type { ConformanceCase } from "./case.ts";
 import { onStage, open, take } from "./stage.ts";
-import { arrives, asTheyCome, rejectsWith, until } from "./support.ts";
+import { appears, arrives, asTheyCome, rejectsWith, until } from "./support.ts";
 
 /** Far enough for a case that does not wait for it, ms. */
 const LATER = 600_000;
@@ -57,8 +57,7 @@ export const INSPECTING: readonly ConformanceCase[] = [
       await connection.declare([full, empty]);
       for (const payload of [1, 2, 3]) await connection.send(full, payload);
       const handle = connection.queue(full.name);
-      let taken = await handle.get();
-      while (taken === undefined) taken = await handle.get();
+      const taken = await appears(() => handle.get(), "a message");
       const other = open(harness);
       let seen: readonly (QueueInfo | undefined)[] = [];
       await until(async () => {
@@ -258,8 +257,10 @@ export const INSPECTING: readonly ConformanceCase[] = [
         type: "t",
       });
       const handle = connection.queue<{ n: number }>(queue.name);
-      let [message] = await handle.peek({ max: 1 });
-      while (message === undefined) [message] = await handle.peek({ max: 1 });
+      const message = await appears(
+        async () => (await handle.peek({ max: 1 })).at(0),
+        "the message",
+      );
       assert.deepEqual(message.payload, { n: 1 });
       assert.equal(message.properties.messageId, "m");
       assert.equal(message.properties.type, "t");

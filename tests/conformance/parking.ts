@@ -12,7 +12,14 @@ import type { Broker } from "./broker.ts";
 import { type ConformanceCase, onBroker } from "./case.ts";
 import { deathOf } from "./deaths.ts";
 import { onStage, type Stage, take } from "./stage.ts";
-import { arrives, bytes, rejectsWith, soon, textOf } from "./support.ts";
+import {
+  appears,
+  arrives,
+  bytes,
+  rejectsWith,
+  soon,
+  textOf,
+} from "./support.ts";
 
 const WHY = { "x-error-name": "Error", "x-error-message": "bad luck" };
 
@@ -206,15 +213,7 @@ export const PARKING: readonly ConformanceCase[] = [
         attempts: 2,
       });
       const letters = connection.queue(failed);
-      const letter = await arrives(
-        (async () => {
-          for (;;) {
-            const found = await letters.get();
-            if (found !== undefined) return found;
-          }
-        })(),
-        "the parked message",
-      );
+      const letter = await appears(() => letters.get(), "the parked message");
       assert.deepEqual(letter.payload, { id: 1 });
       assert.equal(letter.attempt, 2);
       assert.equal(letter.headers["x-error-name"], "RangeError");

@@ -4,7 +4,7 @@ import { type ConformanceCase, onHarness } from "./case.ts";
 import { Failing } from "./failing.ts";
 import type { PartChanges } from "./parts.ts";
 import { open } from "./stage.ts";
-import { arrives, bytes, soon, textOf, unique } from "./support.ts";
+import { appears, arrives, bytes, soon, textOf, unique } from "./support.ts";
 
 const TEXTS = ["bad 1", "bad 2", "bad 3"];
 
@@ -68,14 +68,9 @@ export const QUARANTINING: readonly ConformanceCase[] = [
         const producer = connection.producer({ routingKey: name });
         for (const text of TEXTS) {
           await producer.publish(text);
-          const delivery = await arrives(
-            (async () => {
-              for (;;) {
-                const found = await channel.get(name, soon());
-                if (found !== undefined) return found;
-              }
-            })(),
-            text,
+          const delivery = await appears(
+            () => channel.get(name, soon()),
+            `"${text}"`,
           );
           await channel.reject(delivery.deliveryTag, {
             requeue: false,
@@ -94,17 +89,14 @@ export const QUARANTINING: readonly ConformanceCase[] = [
         assert.equal(await others.get(name, soon()), undefined);
         assert.equal(await quarantine.putBack(), TEXTS.length);
         const back: (string | undefined)[] = [];
-        await arrives(
-          (async () => {
-            while (back.length < TEXTS.length) {
-              const found = await others.get(name, soon());
-              if (found === undefined) continue;
-              back.push(textOf(found));
-              await others.ack(found.deliveryTag, soon());
-            }
-          })(),
-          "the message that was put back",
-        );
+        while (back.length < TEXTS.length) {
+          const found = await appears(
+            () => others.get(name, soon()),
+            "the message that was put back",
+          );
+          back.push(textOf(found));
+          await others.ack(found.deliveryTag, soon());
+        }
         if (harness.unordered !== undefined) back.sort();
         assert.deepEqual(back, TEXTS);
         assert.deepEqual(await quarantine.list(), []);

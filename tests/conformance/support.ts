@@ -118,6 +118,26 @@ export async function until(
 }
 
 /**
+ * Looks until something is there.
+ *
+ * @typeParam T The type of what is looked for.
+ * @param look Looks for it once.
+ * @param what Its name, for the error.
+ * @returns What was found.
+ */
+export async function appears<T>(
+  look: () => Promise<T | undefined>,
+  what: string,
+): Promise<T> {
+  const wait = patience(what);
+  for (;;) {
+    const found = await look();
+    if (found !== undefined) return found;
+    await wait();
+  }
+}
+
+/**
  * Tries what must be done before a time is over, and again with a longer one where it was
  * too short: a machine may stand still for seconds.
  *
