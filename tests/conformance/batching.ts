@@ -66,10 +66,10 @@ export const BATCHING: readonly ConformanceCase[] = [
       const consumer = connection.consumer<number>(queue);
       const failing = new Set([3, 50, 99]);
       const seen = new Map<number, number[]>();
-      let left = 103;
+      let [left, most] = [103, 0];
       await arrives(
         consumer.runBatches(async (messages) => {
-          assert.ok(messages.length <= 100);
+          most = Math.max(most, messages.length);
           for (const { payload, attempt } of messages) {
             seen.set(payload, [...seen.get(payload) ?? [], attempt]);
           }
@@ -82,6 +82,7 @@ export const BATCHING: readonly ConformanceCase[] = [
         }, { size: 100, wait: 500, retry: { attempts: 2, backoff: 0 } }),
         "all of them",
       );
+      assert.ok(most <= 100, `${most} messages in a batch of 100`);
       assert.equal(seen.size, 100);
       for (const [payload, attempts] of seen) {
         assert.deepEqual(attempts, failing.has(payload) ? [1, 2] : [1]);

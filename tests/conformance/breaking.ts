@@ -15,12 +15,12 @@ export const BREAKING: readonly ConformanceCase[] = [
       const consumer = connection.consumer<number>(queue);
       const told = events(connection);
       const handled = new Set<number>();
-      let [active, opened, trials] = [0, 0, 0];
+      let [active, opened, trials, most] = [0, 0, 0, 0];
       const running = consumer.run(async ({ payload }) => {
         active++;
         if (told.types.at(-1) === "breaker-opened") {
           trials++;
-          assert.equal(active, 1);
+          most = Math.max(most, active);
         }
         await new Promise((resolve) => setTimeout(resolve, 1));
         active--;
@@ -43,6 +43,7 @@ export const BREAKING: readonly ConformanceCase[] = [
       ]);
       assert.ok(opened >= 2);
       assert.equal(trials, opened);
+      assert.equal(most, 1);
       await consumer.close();
       assert.equal((await connection.declare(queue)).messageCount, 0);
     },
@@ -227,17 +228,18 @@ export const BREAKING: readonly ConformanceCase[] = [
 
       for (let n = 0; n < 6; n++) await connection.send(rows, n);
       const batches = connection.consumer<number>(rows);
-      let left = 6;
-      let calls = 0;
+      let [left, calls, early, trial] = [6, 0, 0, 0];
       const batching = batches.runBatches((messages) => {
         if (++calls <= 2) {
-          assert.equal(opened(rows), 0); // though a batch has several messages
+          early += opened(rows);
           throw new Error("it is down");
         }
-        if (calls === 3) assert.equal(messages.length, 1);
+        if (calls === 3) trial = messages.length;
         if ((left -= messages.length) === 0) void batches.cancel();
       }, { size: 3, wait: 30, retry, breaker });
       await arrives(batching, "the batches");
+      // Though a batch has several messages it fails once.
+      assert.deepEqual([early, trial], [0, 1]);
       await until(() => opened(rows) === 1, "the breaker of the batches");
 
       const routes = connection.consumer(kinds);

@@ -174,16 +174,18 @@ export const REPLYING: readonly ConformanceCase[] = [
       const asking = open(harness);
       const gone = Promise.withResolvers<void>();
       let isHandled = false;
+      // An error here would be another answer that comes too late.
+      const told: unknown[] = [];
       const handler: ServeHandler<unknown, string> = async (_, context) => {
         isHandled = true;
-        const { signal } = context;
+        const { signal, deadline } = context;
         if (!signal.aborted) {
           await arrives(
             new Promise((resolve) => signal.addEventListener("abort", resolve)),
             "the deadline",
-          );
+          ).catch(() => {});
         }
-        assert.ok(context.deadline !== undefined);
+        told.push([deadline === undefined, signal.aborted]);
         await gone.promise;
         return "too late";
       };
@@ -200,6 +202,7 @@ export const REPLYING: readonly ConformanceCase[] = [
             () => asking.health().requests.lateReplies > 0,
             "the late answer",
           );
+          assert.deepEqual(told[0], [false, true]);
         });
       } finally {
         await asking.close();
@@ -340,8 +343,9 @@ async function serving<T, A>(
   const served = consumer.serve(handler, options);
   const asking = connection.clone();
   try {
+    const ended = served.then(() => assert.fail("serve() ended before"));
     await arrives(
-      Promise.race([ask(asking), served]),
+      Promise.race([ask(asking), ended]),
       "the answers",
       4 * PATIENCE,
     );

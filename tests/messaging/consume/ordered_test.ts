@@ -4,7 +4,7 @@
  * RabbitMQ: what is kept in order is the runner's doing.
  */
 
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import {
   type Connection,
   createConnection,
@@ -103,9 +103,10 @@ test(
     const consumer = connection.consumer<string>(QUEUE);
     const [busy, first, done] = [new Set<string>(), new Set<string>(), []];
     const handled: string[] = done;
+    const twice: string[] = [];
     let most = 0;
     await consumer.run(async ({ payload, key = "" }) => {
-      assert(!busy.has(key), key);
+      if (busy.has(key)) twice.push(payload);
       busy.add(key);
       most = Math.max(most, busy.size);
       first.add(payload);
@@ -122,7 +123,7 @@ test(
       assertEquals(ofKey(key, handled), ofKey(key, MANY));
       assertEquals(ofKey(key, [...first]), ofKey(key, MANY));
     }
-    assertEquals([most, await left()], [4, []]);
+    assertEquals([twice, most, await left()], [[], 4, []]);
   },
 );
 
@@ -282,8 +283,9 @@ test(
     const [busy, first, handled] = [new Set<string>(), new Set<string>(), []];
     const done: string[] = handled;
     const cutAt = [50, 120, 200];
+    const twice: string[] = [];
     await consumer.run(async ({ payload, key = "" }) => {
-      assert(!busy.has(key), key);
+      if (busy.has(key)) twice.push(payload);
       busy.add(key);
       first.add(payload);
       await new Promise((resolve) => setTimeout(resolve, Math.random() * 2));
@@ -303,7 +305,7 @@ test(
       assertEquals(ofKey(key, [...first]), ofKey(key, MANY));
       assertEquals(ofKey(key, [...new Set(done)]), ofKey(key, MANY));
     }
-    assertEquals([cutAt, await left()], [[], []]);
+    assertEquals([twice, cutAt, await left()], [[], [], []]);
   },
 );
 

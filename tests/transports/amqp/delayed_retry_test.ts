@@ -55,12 +55,13 @@ async function failing(
   });
   await connection.send(queue, "bad", { messageId: "m" });
   const calls: { attempt: number; at: number; ours: boolean }[] = [];
+  const ids = new Set<string | undefined>();
   const consumer = connection.consumer(queue);
   const running = consumer.run(({ attempt, properties, headers }) => {
     // The broker counts what it has given back; a message that was written again is new to it.
     const ours = attempt === (Number(headers["x-delivery-count"] ?? 0) + 1);
     calls.push({ attempt, at: performance.now(), ours });
-    assertEquals(properties.messageId, "m");
+    ids.add(properties.messageId);
     throw new Error("no");
   }, retry === undefined ? {} : { retry });
   const failed = connection.queue<string>(`${queue.name}.failed`);
@@ -73,6 +74,7 @@ async function failing(
   await running;
   const letter = await failed.get();
   await letter?.ack();
+  assertEquals(ids, new Set(["m"]));
   assertEquals((await connection.queue(queue).status()).messageCount, 0);
   for (const each of [queue.name, failed.name]) {
     await connection.queue(each).delete();
