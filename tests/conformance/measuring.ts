@@ -34,6 +34,7 @@ export const MEASURING: readonly ConformanceCase[] = [
       assert.equal(process?.attributes["error.type"], "TypeError");
       assert.equal(process.status.code, 2);
       const publish = spans.find(({ name }) => name.endsWith(".nowhere"));
+      assert.equal(typeof isTold?.code, "string");
       assert.equal(publish?.attributes["error.type"], isTold?.code);
     },
   ),

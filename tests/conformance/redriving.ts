@@ -27,6 +27,7 @@ export const REDRIVING: readonly ConformanceCase[] = [
       for (let i = 0; i < 20 && moves(results) < 150; i++) {
         results.push(await connection.redrive(dead, { to }));
       }
+      assert.equal(moves(results), 150);
       const consumer = connection.consumer(jobs, { prefetch: 150 });
       const arrived = await take(consumer, 150);
       assert.deepEqual(

@@ -316,12 +316,16 @@ export const RUNNING: readonly ConformanceCase[] = [
         declare: [queue],
         maxInFlight: 3,
       });
+      let most = 0;
       await Promise.all(
-        Array.from(
-          { length: 100 },
-          (_, i) => producer.publish(i, { routingKey: queue.name }),
-        ),
+        Array.from({ length: 100 }, async (_, i) => {
+          const sent = producer.publish(i, { routingKey: queue.name });
+          most = Math.max(most, producer.inFlight);
+          await sent;
+          most = Math.max(most, producer.inFlight);
+        }),
       );
+      assert.equal(most, 3);
       const messages = await take(connection.consumer<number>(queue), 100);
       assert.deepEqual(
         asTheyCome(messages.map(({ payload }) => payload), harness),

@@ -120,7 +120,11 @@ export const TOPOLOGY: readonly ConformanceCase[] = [
   onBroker("declareExchange() twice is declaring once", async (broker) => {
     const exchange = broker.exchangeOf("topic");
     await broker.channel.declareExchange(exchange, soon());
+    const queue = await broker.queue();
+    await broker.bind(queue, exchange.name, "a.#");
     await broker.channel.declareExchange(exchange, soon());
+    await broker.publish(exchange.name, "a.b", "bound still");
+    assert.deepEqual(await broker.drain(queue), ["bound still"]);
   }),
   onBroker(
     "declareExchange() of another type is precondition-failed",
