@@ -2,6 +2,9 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { type Connection, Queue } from "@dashi/mq";
+import type { QueueDeclaration } from "../../../model/queue.ts";
+import type { DeliveryTag } from "../../../model/message.ts";
+import { createTransport } from "../../../transports/redis/mod.ts";
 import { slotOf } from "../../../transports/redis/cluster/slots.ts";
 import {
   moveSlot,
@@ -10,6 +13,8 @@ import {
 } from "../../brokers/redis_cluster.ts";
 import { until } from "../../brokers/server.ts";
 import type { RedisServer } from "../../brokers/redis.ts";
+import { connect } from "../../conformance/broker.ts";
+import { publishing, soon } from "../../conformance/support.ts";
 import { connectTo, pause, testAlone } from "../../support/redis.ts";
 
 const QUEUES = ["orders", "mails", "bills"].map((name) => new Queue(name));
@@ -33,6 +38,16 @@ async function nodesOf(
   const other = cluster.primaries.find((node) => node !== holder);
   assert(holder !== undefined && other !== undefined, `nobody has "${queue}"`);
   return { holder, other };
+}
+
+function queueNamed(name: string): QueueDeclaration {
+  return {
+    name,
+    durable: true,
+    exclusive: false,
+    autoDelete: false,
+    arguments: {},
+  };
 }
 
 /** What was confirmed, and what came. */
@@ -111,6 +126,61 @@ testAlone(
       const twice = [...ledger.seen.values()].filter((count) => count > 1);
       assertEquals(twice, []);
       assertEquals(ledger.seen.size, ledger.confirmed.size);
+    } finally {
+      await cluster.stop();
+    }
+  },
+);
+
+testAlone(
+  "in a cluster acks that leave together, of which a slot refuses one, count as done when they are tried again",
+  async () => {
+    const cluster = await startRedisCluster({
+      replicas: false,
+      arguments: ["--cluster-require-full-coverage", "no"],
+    });
+    try {
+      const connection = await connect({
+        transport: createTransport(),
+        url: cluster.url,
+        [Symbol.asyncDispose]: () => Promise.resolve(),
+      });
+      await using channel = await connection.openChannel(soon());
+      const [first, second, third] = await Promise.all(
+        QUEUES.map(async ({ name }) => ({
+          name,
+          ...await nodesOf(cluster, name),
+        })),
+      );
+      assert(
+        first !== undefined && second !== undefined && third !== undefined,
+      );
+      const other = second.holder === first.holder ? third : second;
+      assert(first.holder !== other.holder, "one node has all of the queues");
+      const tags: DeliveryTag[] = [];
+      for (const { name } of [first, other]) {
+        await channel.declareQueue(queueNamed(name), soon());
+        await channel.publish(publishing("", name, "x"), soon());
+        const delivery = await channel.get(name, soon());
+        assert(delivery !== undefined);
+        tags.push(delivery.deliveryTag);
+      }
+      const slot = String(slotOf(`{${other.name}}`));
+      const ackAll = (limits: { readonly deadline: number }) =>
+        Promise.allSettled(tags.map((tag) => channel.ack(tag, limits)));
+      await other.holder.command("CLUSTER", "DELSLOTS", slot);
+      const refused = await ackAll({ deadline: performance.now() + 4000 });
+      assertEquals(refused.map(({ status }) => status), [
+        "rejected",
+        "rejected",
+      ]);
+      await other.holder.command("CLUSTER", "ADDSLOTS", slot);
+      const acked = await ackAll(soon());
+      assertEquals(
+        acked.map((each) => each.status === "rejected" ? each.reason : "acked"),
+        ["acked", "acked"],
+      );
+      await connection[Symbol.asyncDispose]();
     } finally {
       await cluster.stop();
     }
