@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Exchange, Queue } from "@dashi/mq";
 import { until } from "../brokers/server.ts";
+import { unlessItStoodStill } from "../support/standing_still.ts";
 import { ALL } from "../support/targets.ts";
 import { CeleryWorker, type TaskMessage, taskMessage } from "./celery.ts";
 import { AMQP, CELERY_REDIS as REDIS, MONGODB, SQS } from "./meetings.ts";
@@ -49,20 +50,26 @@ function celery(
       ignore: reason !== undefined,
       async fn() {
         if ("reason" in broker || "reason" in python) return;
-        await using peer = new Peer(python.python, broker.url, meeting.theirs);
-        const stage = new Stage(meeting, broker.url, python.python, peer);
-        try {
-          // On MongoDB we and Kombu make the same collection; a worker of Celery ends where
-          // another makes it between its look and its own attempt.
-          await stage.connection.connect();
-          await inTime(run({
-            stage,
-            python: python.python,
-            backend: "url" in REDIS.broker ? REDIS.broker.url : "",
-          }));
-        } finally {
-          await stage.end();
-        }
+        await unlessItStoodStill(1000, async () => {
+          await using peer = new Peer(
+            python.python,
+            broker.url,
+            meeting.theirs,
+          );
+          const stage = new Stage(meeting, broker.url, python.python, peer);
+          try {
+            // On MongoDB we and Kombu make the same collection; a worker of Celery ends where
+            // another makes it between its look and its own attempt.
+            await stage.connection.connect();
+            await inTime(run({
+              stage,
+              python: python.python,
+              backend: "url" in REDIS.broker ? REDIS.broker.url : "",
+            }));
+          } finally {
+            await stage.end();
+          }
+        });
       },
     });
   }

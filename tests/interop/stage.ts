@@ -7,6 +7,7 @@ import {
   type Message,
   Queue,
 } from "@dashi/mq";
+import { unlessItStoodStill } from "../support/standing_still.ts";
 import { Peer, type QueueSpec } from "./peer.ts";
 import type { Python } from "./python.ts";
 
@@ -142,13 +143,16 @@ export function registerInterop(
     : "reason" in python
     ? python.reason
     : undefined;
-  let peer: Peer | undefined;
+  let shared: Peer | undefined;
+  /** Whether it may be at something that is left of a case that failed. */
+  let isSpoilt = false;
   Deno.test.beforeAll(() => {
     if ("reason" in broker || "reason" in python) return;
-    peer = new Peer(python.python, broker.url, meeting.theirs);
+    shared = new Peer(python.python, broker.url, meeting.theirs);
   });
   Deno.test.afterAll(async () => {
-    await peer?.[Symbol.asyncDispose]();
+    if (isSpoilt) await shared?.kill().catch(() => {}); // it may have ended
+    else await shared?.[Symbol.asyncDispose]();
   });
   for (const { name, needs, run } of cases) {
     const reason = missing ??
@@ -159,15 +163,29 @@ export function registerInterop(
       }`,
       ignore: reason !== undefined,
       async fn() {
-        if ("reason" in broker || "reason" in python || peer === undefined) {
+        if ("reason" in broker || "reason" in python || shared === undefined) {
           throw new Error("There is no peer");
         }
-        const stage = new Stage(meeting, broker.url, python.python, peer);
-        try {
-          await inTime(run(stage));
-        } finally {
-          await stage.end();
-        }
+        const { python: program } = python;
+        const there = shared;
+        // What is held for longer than the leases of both sides, which are short, comes again.
+        await unlessItStoodStill(1000, async () => {
+          const own = isSpoilt
+            ? new Peer(program, broker.url, meeting.theirs)
+            : undefined;
+          const peer = own ?? there;
+          const stage = new Stage(meeting, broker.url, program, peer);
+          try {
+            await inTime(run(stage));
+            await own?.[Symbol.asyncDispose]();
+          } catch (error) {
+            isSpoilt = true;
+            await own?.kill();
+            throw error;
+          } finally {
+            await stage.end();
+          }
+        });
       },
     });
   }
