@@ -157,6 +157,11 @@ export async function showDeadLetters(
     passes(letterOf(each))
   ).slice(0, count);
   await output.print(found, SHOWN, letterOf);
+  if (output.isCut) {
+    terminal.tell(
+      "dashi: the table is cut where the terminal ends: --json has the ids, and all of each error",
+    );
+  }
   if (id !== undefined && found.length === 0) {
     terminal.tell(notFound(id, queue, seen.length));
     if (seen.length === MOST) tellMost(terminal);

@@ -18,6 +18,7 @@ const [MOST, MOST_OF_LAST] = [60, 1000];
 export class Output {
   readonly #terminal: Terminal;
   readonly #columns: number | undefined;
+  #isCut = false;
 
   /** Makes one; `json` asks for JSON on a terminal, too. */
   constructor(terminal: Terminal, json: boolean) {
@@ -28,6 +29,11 @@ export class Output {
   /** Whether people read it. */
   get isTable(): boolean {
     return this.#columns !== undefined;
+  }
+
+  /** Whether a line was longer than the terminal is wide. */
+  get isCut(): boolean {
+    return this.#isCut;
   }
 
   /**
@@ -99,7 +105,9 @@ export class Output {
           : text.padEnd(widths[i] ?? 0)
       ).join("  ").trimEnd();
       const most = Math.max(this.#columns || Infinity, 20);
-      return line.length > most ? `${line.slice(0, most - 1)}…` : line;
+      if (line.length <= most) return line;
+      this.#isCut = true;
+      return `${line.slice(0, most - 1)}…`;
     }).map((line) => `${line}\n`).join("");
   }
 }

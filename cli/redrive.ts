@@ -58,9 +58,13 @@ const SKIPPED: Column<Redriven> = {
   isNumber: true,
 };
 
-const DROPPED: readonly Column<
-  { readonly dropped: number; readonly skipped: number }
->[] = [
+/** How many are removed, and how many of those before them are not. */
+interface Dropped {
+  readonly dropped: number;
+  readonly skipped: number;
+}
+
+const DROPPED: readonly Column<Dropped>[] = [
   { head: "DROPPED", text: ({ dropped }) => dropped, isNumber: true },
   { head: "SKIPPED", text: ({ skipped }) => skipped, isNumber: true },
 ];
@@ -89,11 +93,19 @@ export async function redriveDeadLetters(
     if (!passes) skipped++;
     return passes;
   };
-  const redriven = await interruptible(
-    context,
-    (signal) =>
-      connection.redrive(queue, { to, limit, rateLimit, filter, signal }),
-  );
+  let soFar: Redriven | undefined;
+  const print = ({ moved, kept }: Redriven) =>
+    isFiltered(options)
+      ? output.print([{ moved, kept, skipped }], [...MOVED, SKIPPED])
+      : output.print([{ moved, kept }], MOVED);
+  const redriven = await interruptible(context, {
+    run: (signal) =>
+      connection.redrive(queue, {
+        ...{ to, limit, rateLimit, filter, signal },
+        onProgress: (numbers) => soFar = numbers,
+      }),
+    tellSoFar: async () => void (soFar !== undefined && await print(soFar)),
+  });
   if (redriven === undefined) return INTERRUPTED;
   const { moved, kept } = redriven;
   if (id !== undefined && moved + kept === 0) {
@@ -101,10 +113,12 @@ export async function redriveDeadLetters(
     return 1;
   }
   if (moved + kept + skipped === 0) tellEmpty(terminal, queue);
-  if (isFiltered(options)) {
-    await output.print([{ moved, kept, skipped }], [...MOVED, SKIPPED]);
-  } else await output.print([{ moved, kept }], MOVED);
-  return kept === 0 ? 0 : 1;
+  await print(redriven);
+  if (kept === 0) return 0;
+  terminal.tell(
+    `dashi: what is kept names no other queue that it came from, or that queue is not there any more: dashi dlq redrive ${queue} --to QUEUE puts it into one that you name`,
+  );
+  return 1;
 }
 
 async function plan(
@@ -156,18 +170,36 @@ export async function dropDeadLetters(
       `drop removes messages of "${queue}" for good: say --yes if you mean it; dashi dlq show ${queue} with the same --filter shows them`,
     );
   }
-  const done = await interruptible(
-    context,
-    (signal) => drop(connection, queue, isMeant, limit, signal),
-  );
+  let soFar: Dropped | undefined;
+  const done = await interruptible(context, {
+    run: (signal) =>
+      drop(connection, queue, {
+        ...{ isMeant, limit, signal },
+        onProgress: (numbers) => soFar = numbers,
+      }),
+    tellSoFar: async () =>
+      void (soFar !== undefined && await output.print([soFar], DROPPED)),
+  });
   if (done === undefined) return INTERRUPTED;
   const { dropped, skipped } = done;
   if (id !== undefined && dropped === 0) {
     terminal.tell(notFound(id, queue, skipped));
     return 1;
   }
-  await output.print([{ dropped, skipped }], DROPPED);
+  await output.print([done], DROPPED);
   return 0;
+}
+
+/** Which messages are removed. */
+interface DropOptions {
+  /** Says which are meant. */
+  readonly isMeant: (message: Message<unknown>) => boolean;
+  /** How many at most. */
+  readonly limit: number;
+  /** Ends it. */
+  readonly signal?: AbortSignal;
+  /** Called with the numbers so far. */
+  readonly onProgress?: (soFar: Dropped) => void;
 }
 
 /**
@@ -175,39 +207,43 @@ export async function dropDeadLetters(
  *
  * @param connection The connection.
  * @param queue The queue.
- * @param isMeant Says which.
- * @param limit How many at most.
- * @param signal Ends it.
+ * @param options Which, and how many at most.
  * @returns How many are removed, and how many of those before them are not.
  */
 export async function drop(
   connection: Connection,
   queue: string,
-  isMeant: (message: Message<unknown>) => boolean,
-  limit: number,
-  signal?: AbortSignal,
-): Promise<{ readonly dropped: number; readonly skipped: number }> {
+  { isMeant, limit, signal, onProgress }: DropOptions,
+): Promise<Dropped> {
   await using handle = connection.queue(queue);
   const { done, skipped } = await sift(handle, {
     action: "drop",
     knowsQueues: () => connection.capabilities.has("known-queues"),
     limit,
     filter: isMeant,
+    onProgress: ({ done, skipped }) => onProgress?.({ dropped: done, skipped }),
     signal,
   }, (message) => message.ack().then(() => true));
   return { dropped: done, skipped };
 }
 
-/** Ctrl-C gives back at once what is held: after a kill some brokers take a while. */
+/**
+ * Ctrl-C gives back at once what is held: after a kill some brokers take a while. Whatever
+ * ends it, what was done before is told.
+ */
 async function interruptible<R>(
   { terminal }: Context,
-  run: (signal: AbortSignal) => Promise<R>,
+  { run, tellSoFar }: {
+    run(signal: AbortSignal): Promise<R>;
+    tellSoFar(): Promise<void>;
+  },
 ): Promise<R | undefined> {
   const controller = new AbortController();
   const unlisten = terminal.onInterrupt?.(() => controller.abort());
   try {
     return await run(controller.signal);
   } catch (error) {
+    await tellSoFar();
     if (!controller.signal.aborted) throw error;
     terminal.tell(
       "dashi: interrupted; the others are where they were: run it again to go on",

@@ -25,6 +25,15 @@ export class WantedError extends Error {
   override readonly name: string = "WantedError";
 }
 
+/** It has failed on its way. */
+class PartError extends Error {
+  /** Made of how many were redriven before, and why no more were. */
+  constructor(moved: number, cause: unknown) {
+    const were = moved === 1 ? "message was" : "messages were";
+    super(`${moved} ${were} redriven before this: ${lineOf(cause)}`, { cause });
+  }
+}
+
 /** Something that is done to a queue, or asked of it. */
 export interface Action {
   /** Whether the queue's numbers change by it. */
@@ -131,10 +140,14 @@ async function redrive(
   const most = limit === undefined
     ? undefined
     : countIn(limit, "limit", Number.MAX_SAFE_INTEGER);
+  let before = 0;
   const { moved, kept } = await connection.redrive(queue, {
     limit: id === undefined ? most : 1,
     to: typeof to === "string" && to !== "" ? to : undefined,
     filter: id === undefined ? undefined : named(id),
+    onProgress: (soFar) => before = soFar.moved,
+  }).catch((cause) => {
+    throw before === 0 ? cause : new PartError(before, cause);
   });
   if (id !== undefined && moved + kept === 0) throw new WantedError(GONE);
   return { moved, kept };
@@ -145,7 +158,10 @@ async function drop(
   queue: string,
   { id }: Wanted,
 ): Promise<unknown> {
-  const result = await dropFrom(connection, queue, named(id), 1);
+  const result = await dropFrom(connection, queue, {
+    isMeant: named(id),
+    limit: 1,
+  });
   if (result.dropped === 0) throw new WantedError(GONE);
   return result;
 }
@@ -173,12 +189,13 @@ export function failureIn(error: unknown): {
   readonly error: string;
   readonly advice: string | undefined;
 } {
-  const status = isOfWanted(error)
+  const reason = error instanceof PartError ? error.cause : error;
+  const status = isOfWanted(reason)
     ? 400
-    : error instanceof MessagingError
+    : reason instanceof MessagingError
     ? 502
     : 500;
-  return { status, error: lineOf(error), advice: adviceFor(error) };
+  return { status, error: lineOf(error), advice: adviceFor(reason) };
 }
 
 /** Whether it says what is wrong with what was asked for: as a delay or a header that no message can have. */

@@ -35,6 +35,11 @@ export interface RedriveOptions extends OperationOptions {
   readonly rateLimit?:
     | Pick<RateLimitOptions, "limit" | "interval">
     | undefined;
+  /**
+   * Called with the numbers so far each time that some are put back, or could not be: they
+   * tell how far it is, and where it fails, how far it came.
+   */
+  readonly onProgress?: ((soFar: Redriven) => void) | undefined;
 }
 
 const REDRIVE: KnownOptions = optionsOf<RedriveOptions>("connection.redrive", {
@@ -42,6 +47,7 @@ const REDRIVE: KnownOptions = optionsOf<RedriveOptions>("connection.redrive", {
   limit: true,
   filter: "function",
   rateLimit: true,
+  onProgress: "function",
   signal: true,
   timeout: true,
 });
@@ -74,7 +80,7 @@ export async function redrive(
   options: RedriveOptions,
 ): Promise<Redriven> {
   checkKnown(options, REDRIVE);
-  const { to: target, limit, filter, rateLimit, ...call } = options;
+  const { to: target, limit, filter, rateLimit, onProgress, ...call } = options;
   const to = target === undefined
     ? undefined
     : queueNameIn(session, target, "redrive");
@@ -94,6 +100,7 @@ export async function redrive(
       knowsQueues: () => session.capabilities.has("known-queues"),
       limit,
       filter,
+      onProgress: ({ done, kept }) => onProgress?.({ moved: done, kept }),
       atOnce: atOnceBy(rateLimit),
     },
     async (message) => {

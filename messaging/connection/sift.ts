@@ -25,6 +25,8 @@ export interface SiftOptions extends OperationOptions {
   readonly atOnce?: number | undefined;
   /** Says which are meant. @default {all} */
   readonly filter?: ((message: Message<unknown>) => boolean) | undefined;
+  /** Called with their number so far, when some are settled, or could not be. */
+  readonly onProgress?: ((soFar: Sifted) => void) | undefined;
 }
 
 /** The number of messages, by what became of them. */
@@ -51,8 +53,15 @@ export interface Sifted {
  */
 export async function sift(
   queue: QueueHandle,
-  { action, knowsQueues, limit = Infinity, atOnce = AT_ONCE, filter, ...call }:
-    SiftOptions,
+  {
+    action,
+    knowsQueues,
+    limit = Infinity,
+    atOnce = AT_ONCE,
+    filter,
+    onProgress,
+    ...call
+  }: SiftOptions,
   settle: (message: Message<unknown>) => Promise<boolean>,
 ): Promise<Sifted> {
   const { messageCount: count } = await queue.status(call).catch((error) => {
@@ -85,6 +94,7 @@ export async function sift(
       else if (result?.status === "fulfilled" && result.value) done++;
       else kept++;
     });
+    onProgress?.({ done, kept, skipped });
     for (const result of results) {
       if (result.status === "fulfilled") continue;
       if (!isUnwritable(result.reason)) throw result.reason;

@@ -5,9 +5,12 @@ import {
   Queue,
   type QueueInfo,
 } from "@dashi/mq";
+import { until } from "../brokers/server.ts";
 import { dashiHere } from "./moving.ts";
 import { lettersIn } from "../../cli/dead_letters.ts";
 import { onTerminal } from "./running.ts";
+import { Raw, test } from "../support/redis.ts";
+import { askUi, ownHeaders, startUi } from "../support/ui.ts";
 
 /** Four dead letters: two of each queue, of two customers. */
 async function fail(connection: Connection, dead: string): Promise<void> {
@@ -194,12 +197,54 @@ Deno.test("dlq redrive that is interrupted gives back what it holds", async () =
     ["dlq", "redrive", "dead", "--filter", "id~8", "--rate", "1/h"],
     { from: url, onInterrupt: (call) => interrupt = call },
   );
-  while (await left("orders") === 0) { /* the first goes at once */ }
+  const isUnderWay = async () => await left("orders") > 0;
+  await until("the first, which goes at once", 60_000, isUnderWay);
   interrupt();
-  const { code, out, err } = await redriving;
-  assertEquals([code, out], [130, ""]);
+  const { code, rows, err } = await redriving;
+  assertEquals([code, rows.length, rows[0]?.moved], [130, 1, 1]);
   assertMatch(err, /interrupted.*run it again/);
   assertEquals([await left("orders"), await left("dead")], [1, 3]);
+});
+
+Deno.test("dlq redrive says why some are kept, and how to put them somewhere", async () => {
+  const url = `memory://${crypto.randomUUID()}`;
+  await using connection = createConnection(url);
+  await connection.send(new Queue("dead"), "it came from nowhere");
+  const kept = await onTerminal(["dlq", "redrive", "dead"], url, 80);
+  assertEquals([kept.code, kept.out], [1, "MOVED  KEPT\n    0     1\n"]);
+  assertMatch(kept.err, /names no other queue.*dlq redrive dead --to QUEUE/);
+});
+
+test("dlq redrive that ends with a dead letter which cannot be written says how many were put back", async (server) => {
+  await using raw = new Raw(server.port);
+  await using connection = createConnection(server.url);
+  await connection.declare([new Queue("dead"), new Queue("jobs")]);
+  // No broker of ours takes its priority.
+  await raw.send(
+    "LPUSH",
+    "dead",
+    '{"properties": {"priority": 300, "delivery_info": {"exchange": "", "routing_key": "dead"}, "body_encoding": "base64", "delivery_tag": "1"}, "headers": {}, "content-type": "application/json", "content-encoding": "utf-8", "body": "MQ=="}',
+  );
+  const numbers = Array.from({ length: 30 }, (_, i) => i);
+  await connection.producer({ queue: "dead" }).publishAll(numbers);
+  const redriven = await dashiHere(
+    ["dlq", "redrive", "dead", "--to", "jobs"],
+    { from: server.url },
+  );
+  assertEquals([redriven.code, ...redriven.rows], [1, { moved: 30, kept: 1 }]);
+  assertMatch(redriven.err, /priority 300/);
+  assertEquals((await connection.queueStatus("jobs")).messageCount, 30);
+
+  await connection.producer({ queue: "dead" }).publishAll(numbers);
+  await using ui = await startUi([server.url]);
+  const { status, text } = await askUi(ui.port, "/redrive", {
+    method: "POST",
+    headers: ownHeaders(ui),
+    body: JSON.stringify({ broker: 0, queue: "dead", to: "jobs" }),
+  });
+  const { error } = JSON.parse(text);
+  assertEquals(status, 400);
+  assertMatch(error, /^30 messages were redriven before this: .*priority 300/);
 });
 
 Deno.test("a queue has dead letters if another one names it, or if its name says so", () => {
@@ -331,6 +376,16 @@ Deno.test("a table is cut to the terminal's width, and not where that tells none
   ]);
   const narrow = await onTerminal(["dlq", "list"], url, 24);
   assertEquals(narrow.out.split("\n")[0], "QUEUE        READY  OLD…");
+  const messageId = "order-7-of-customer-12";
+  await connection.send("orders.dead", { id: 7 }, { messageId });
+  for (
+    const [columns, words] of [[60, /^dashi: .*--json/], [0, /^$/]] as const
+  ) {
+    const args = ["dlq", "show", "orders.dead"];
+    const { out, err } = await onTerminal(args, url, columns);
+    assertEquals(out.includes(messageId), columns === 0);
+    assertMatch(err, words); // how to see the id
+  }
 });
 
 Deno.test("dlq list that finds none says by what it looked", async () => {

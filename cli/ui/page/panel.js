@@ -213,9 +213,11 @@ export class Panel {
 
   /** @param {import("./messages.js").Message} message */
   #deeds(message) {
-    if (this.#queue.letters === undefined || message.id === undefined) {
-      return [];
-    }
+    // Where no queue names it, and its name does not say it, its messages do.
+    const { letters, name } = this.#queue;
+    const isDead = letters !== undefined ||
+      (message.from !== undefined && message.from !== name);
+    if (!isDead || message.id === undefined) return [];
     return [make(
       "div",
       { class: "buttons" },

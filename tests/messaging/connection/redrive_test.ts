@@ -46,6 +46,29 @@ Deno.test("a filter says which dead letters are put back, and the others keep th
   );
 });
 
+Deno.test("a redrive tells how many are put back so far, and has told it when it fails", async () => {
+  await using connection = open();
+  await connection.declare([new Queue("dead"), new Queue("jobs")]);
+  for (let i = 0; i < 30; i++) await connection.send("dead", i);
+  const told: unknown[] = [];
+  await assertRejects(
+    () =>
+      connection.redrive("dead", {
+        to: "jobs",
+        onProgress: (soFar) => told.push(soFar),
+        filter: ({ payload }) => {
+          if (payload === 15) throw new Error("the filter's own");
+          return true;
+        },
+      }),
+    Error,
+    "the filter's own",
+  );
+  assertEquals(told, [{ moved: 10, kept: 0 }]);
+  assertEquals((await connection.queueStatus("jobs")).messageCount, 10);
+  assertEquals((await connection.queueStatus("dead")).messageCount, 20);
+});
+
 Deno.test("a rate bounds how fast dead letters are put back, and a signal ends the wait", async () => {
   await using broker = createTestBroker();
   await using connection = createConnection(broker.url);
