@@ -199,9 +199,8 @@ function refusePassword(
   { variable, fileOption }: UrlPlace = SOURCE,
 ): void {
   if (
-    !/\/\/[^/?#]*:[^/?#]*@|[?&;][^=&]*(?:password|secret|token)[^=&]*=/i.test(
-      url,
-    )
+    !/\/\/[^/?#]*:[^/?#]*@|\/\/[^?;,]*:[^?;,]*@|^(?:natss?|tls):\/\/[^/?]*@|[?&;][^=&]*(?:pass|secret|token)[^=&]*=/i
+      .test(url)
   ) return;
   throw new UsageError(
     `others can read a password in an argument: put the URL into the variable ${variable}, or into a file for ${fileOption}`,

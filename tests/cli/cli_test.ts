@@ -43,6 +43,8 @@ Deno.test("dashi refuses a password in its arguments, and does not say it again"
     const url of [
       `amqp://me:${SECRET}@localhost//`,
       `sqs://localhost?password=${SECRET}`,
+      `redis://me:with/${SECRET}@localhost`,
+      `nats://${SECRET}@localhost`, // a token
     ]
   ) {
     const { code, out, err } = await onTerminal(
