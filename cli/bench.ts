@@ -1,6 +1,7 @@
-import { type Connection, Queue } from "../mod.ts";
+import type { Connection, Queue } from "../mod.ts";
 import type { Context } from "./context.ts";
 import type { Column } from "./output.ts";
+import { ownQueue } from "./own_queues.ts";
 import { INTERRUPTED } from "./terminal.ts";
 
 /** What is measured. */
@@ -56,16 +57,12 @@ export async function bench(
   const { output, terminal, connection } = context;
   const { messages, size, concurrency } = options;
   await connection.connect();
-  const expires = connection.capabilities.has("queue-ttl")
-    ? EXPIRES
-    : undefined;
-  const name = `dashi-bench-${crypto.randomUUID()}`;
-  const queue = new Queue(name, { expires });
+  const queue = ownQueue(connection, "bench", EXPIRES);
   const controller = new AbortController();
   const unlisten = terminal.onInterrupt?.(() => controller.abort());
   const { signal } = controller;
   terminal.tell(
-    `dashi: ${messages} messages of ${size} bytes, ${concurrency} at once, through queue "${name}" of ${connection.asUri()}; Ctrl-C ends it, and deletes the queue`,
+    `dashi: ${messages} messages of ${size} bytes, ${concurrency} at once, through queue "${queue.name}" of ${connection.asUri()}; Ctrl-C ends it, and deletes the queue`,
   );
   try {
     await connection.declare(queue);

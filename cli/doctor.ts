@@ -1,6 +1,7 @@
 import type { BrokerInfo, Capability } from "../mod.ts";
 import type { Context } from "./context.ts";
 import type { Column } from "./output.ts";
+import { tellLeft } from "./own_queues.ts";
 
 /** What is known of a broker. */
 interface Line {
@@ -51,9 +52,13 @@ const NOT_TOLD = "not told by this broker";
  * @param context The context.
  * @returns 0.
  */
-export async function doctor(
-  { output, connection }: Context,
-): Promise<number> {
+export async function doctor(context: Context): Promise<number> {
+  await examine(context);
+  await tellLeft(context.terminal, context.connection);
+  return 0;
+}
+
+async function examine({ output, connection }: Context): Promise<void> {
   const began = performance.now();
   await connection.connect();
   const ms = Math.round(performance.now() - began);
@@ -79,7 +84,7 @@ export async function doctor(
   };
   if (!output.isTable) {
     await output.print([facts], []);
-    return 0;
+    return;
   }
   const { clockAheadInMs: _1, clockErrorInMs: _2, ...rest } = facts;
   const shown = {
@@ -94,7 +99,6 @@ export async function doctor(
       value: Array.isArray(value) ? value.join(", ") : String(value),
     }));
   await output.print(lines, COLUMNS);
-  return 0;
 }
 
 function clockText({ clockAhead, clockError }: BrokerInfo): string {

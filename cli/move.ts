@@ -101,17 +101,17 @@ export async function move(
   });
   const sameBroker = target === undefined ||
     await isSameBroker(
-      connection,
+      context,
       own,
       // It is worth that where a queue might be moved into itself.
       !given.dryRun && plans.some(({ from, to }) => from.name === to),
     );
-  requireOther(plans, sameBroker);
+  requireOther(plans, sameBroker === true);
   const topology = await readTopology(plans, {
     source: connection,
     target: own,
     choice: given.topology ?? "all",
-    sameBroker,
+    sameBroker: sameBroker === true,
   });
   for (const note of topology.notes) terminal.tell(`dashi: ${note}`);
   if (given.dryRun) {
@@ -137,14 +137,15 @@ class Mover {
   readonly #context: Context;
   readonly #target: Connection;
   readonly #given: MoveArguments;
-  readonly #sameBroker: boolean;
+  /** `undefined` where it is not known. */
+  readonly #sameBroker: boolean | undefined;
   readonly #abort = new AbortController();
 
   constructor(
     context: Context,
     target: Connection,
     given: MoveArguments,
-    sameBroker: boolean,
+    sameBroker: boolean | undefined,
   ) {
     this.#context = context;
     this.#target = target;
@@ -203,12 +204,21 @@ class Mover {
     const { connection, terminal, output } = this.#context;
     await using source = await connection.channel();
     await using target = new MoveTarget(() => this.#target.channel());
-    const { limit = Infinity, rate, dedupe, wait = WAIT } = this.#given;
+    const { rate, dedupe, wait = WAIT } = this.#given;
+    const count = this.#sameBroker === false
+      ? Infinity
+      : await countOf(connection, from);
+    // It may be moved into itself: what was there goes round once.
+    const isUnsure = this.#sameBroker === undefined && from.name === to;
+    const limit = Math.min(
+      this.#given.limit ?? Infinity,
+      isUnsure ? count : Infinity,
+    );
     const backlog = new Backlog(source, target, {
       from: from.name,
       to,
       limit,
-      first: this.#sameBroker ? await countOf(connection, from) : Infinity,
+      first: count,
       goesUnused: taking === "get",
       rate: rate === undefined ? Infinity : rate.limit * 1000 / rate.interval,
       inFlight: this.#given.inFlight ?? IN_FLIGHT,
@@ -246,7 +256,7 @@ class Mover {
       );
     }
     for (const reason of backlog.reasons) terminal.tell(`dashi: ${reason}`);
-    const isCut = backlog.counts.moved >= limit;
+    const isCut = backlog.counts.moved >= (this.#given.limit ?? Infinity);
     const rest = await restAfter(connection, from, this.#abort.signal);
     const row = {
       ...rowOf({ ...from, ...rest }, to),

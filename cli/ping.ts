@@ -2,6 +2,7 @@ import { Queue } from "../mod.ts";
 import { adviceFor, lineOf } from "./advice.ts";
 import type { Context } from "./context.ts";
 import type { Column } from "./output.ts";
+import { ownQueue } from "./own_queues.ts";
 
 /** One step of a message's way. */
 interface Step {
@@ -32,15 +33,12 @@ const EXPIRES = 60_000;
  */
 export async function ping(context: Context): Promise<number> {
   const { output, terminal, connection } = context;
-  const name = `dashi-ping-${crypto.randomUUID().slice(0, 8)}`;
-  let queue = new Queue(name);
+  let queue = new Queue(""); // named when it is known whether it may expire
   let isDeclared = false;
   const steps: Readonly<Record<string, () => Promise<unknown>>> = {
     connect: () => connection.connect(),
     declare: async () => {
-      if (connection.capabilities.has("queue-ttl")) {
-        queue = new Queue(name, { expires: EXPIRES });
-      }
+      queue = ownQueue(connection, "ping", EXPIRES);
       await connection.declare(queue);
       isDeclared = true;
     },
