@@ -1,19 +1,17 @@
 import { Batchers } from "../../async/batcher.ts";
 import { notAnswered } from "../connection_errors.ts";
 import type { Lifeline } from "../store/lifeline.ts";
-import { allTaken } from "../store/taking.ts";
 import { Claims } from "./claims.ts";
 import { QueueCursor } from "./cursor.ts";
-import type { Database, FullRow } from "./database.ts";
+import type { Database } from "./database.ts";
+import { Expired } from "./expired.ts";
 import {
   after,
   dueRangeEnd,
-  endOf,
   EXPIRIES,
   isOrphan,
   isReady,
   rangeOf,
-  readExpiryId,
   readMessageId,
 } from "./ids.ts";
 import type { Leases } from "./leases.ts";
@@ -27,12 +25,6 @@ const SKEW = 2000;
 
 /** A message that was put longer ago than this is there by now, ms: the search for the oldest need not begin before. */
 const SETTLED = 60_000;
-
-/** How soon to look again for a message that expired while it was taken, ms. */
-const TAKEN_EXPIRED = 1000;
-
-/** The maximum number of expired messages that are taken at once. */
-const MAX_EXPIRED = 100;
 
 /** How many names are read to find messages that nobody has taken: at first, and then at most. */
 const [NEXT_PAGE, LARGEST_PAGE] = [100, 1000];
@@ -66,12 +58,12 @@ export class Taker {
   readonly #database: Database;
   readonly #topology: Tables;
   readonly #claims: Claims;
+  readonly #expired: Expired;
   readonly #cursors = new Map<string, QueueCursor>();
   /** How many are wanted by calls that are not told what changes, by queue. */
   readonly #wanted: Batchers<string, number, RecordReservation[]>;
   /** By queue, before which id there is no record any more: a database may walk over all that were removed. */
   readonly #lowWaterMarks = new Map<string, string>();
-  #nextExpiry = 0;
 
   /** Makes one that knows of no queue. */
   constructor(
@@ -84,6 +76,7 @@ export class Taker {
       leases,
       (row) => unacked.releaseRow(row),
     );
+    this.#expired = new Expired(database, topology, this.#claims);
     this.#wanted = new Batchers((queue) => ({
       limits,
       count: Infinity,
@@ -107,7 +100,7 @@ export class Taker {
   /** Forgets what it knows: changes were missed. */
   reset(): void {
     this.#cursors.clear();
-    this.#nextExpiry = 0;
+    this.#expired.reset();
   }
 
   /** Is told that a record changed; returns whose consumers should look: a queue's, all, or nobody's. */
@@ -118,10 +111,7 @@ export class Taker {
   ): { readonly queue: string } | "all" | undefined {
     if (isRemoved) return undefined;
     if (id.startsWith(EXPIRIES)) {
-      const { expires } = readExpiryId(id);
-      if (expires >= this.#nextExpiry) return undefined;
-      this.#nextExpiry = expires;
-      return "all";
+      return this.#expired.onNote(id) ? "all" : undefined;
     }
     if (!id.startsWith("m/") || !isReady(revision)) return undefined;
     const { queue, delayed, time } = readMessageId(id);
@@ -138,7 +128,7 @@ export class Taker {
 
   /** When time alone may bring something to these queues, ms since 1970. */
   nextAt(queues: readonly string[]): number {
-    let next = this.#nextExpiry;
+    let next = this.#expired.nextAt;
     for (const queue of queues) {
       next = Math.min(next, this.#cursors.get(queue)?.nextDue ?? Infinity);
     }
@@ -224,70 +214,8 @@ export class Taker {
   }
 
   /** Takes expired messages, of whatever queue dead-letters them. */
-  async takeExpired(isTold: boolean): Promise<RecordReservation[]> {
-    if (isTold && this.#now < this.#nextExpiry) return [];
-    this.#nextExpiry = Infinity;
-    try {
-      return await this.#takeExpired(this.#now);
-    } catch (error) {
-      this.#nextExpiry = 0;
-      throw error;
-    }
-  }
-
-  async #takeExpired(now: number): Promise<RecordReservation[]> {
-    const action = "look what has expired";
-    const rows = await this.#database.list(action, {
-      start: EXPIRIES,
-      end: endOf(EXPIRIES),
-      limit: MAX_EXPIRED + 1,
-      withFields: false,
-    });
-    const due: [Row, string][] = [];
-    for (const row of rows) {
-      const { expires, message } = readExpiryId(row.id);
-      if (expires > now) {
-        this.#nextExpiry = Math.min(this.#nextExpiry, expires);
-        break;
-      }
-      due.push([row, message]);
-    }
-    if (due.length === 0) return [];
-    const ids = due.map(([, id]) => id);
-    const read = await this.#database.read(action, ids);
-    const found = new Map(read.map((row) => [row.id, row]));
-    await this.#claims.prepare(
-      [...new Set([...found.keys()].map((id) => readMessageId(id).queue))],
-    );
-    const claims: Promise<RecordReservation[]>[] = [];
-    for (const [row, id] of due) {
-      const message = this.#unlessOrphan(found.get(id));
-      // The note goes when its message has gone, so that a crash loses neither.
-      if (message === undefined) {
-        void this.#database.remove(action, row).catch(() => {});
-        continue;
-      }
-      this.#nextExpiry = Math.min(this.#nextExpiry, now + TAKEN_EXPIRED);
-      if (message.fields.holder !== undefined) continue;
-      claims.push(
-        this.#claims.claim(message, 0).then((each) => each ? [each] : []),
-      );
-    }
-    return await allTaken(claims);
-  }
-
-  /** The row, unless it is of a deleted queue: that goes. */
-  #unlessOrphan(row: FullRow | undefined): FullRow | undefined {
-    if (row === undefined) return undefined;
-    const message = readMessageId(row.id);
-    const { born } = this.#topology.traits(message.queue);
-    if (!isOrphan(message, born)) return row;
-    // The connection that took it sees that its queue is another.
-    if (isReady(row.revision)) {
-      const action = `remove the rest of queue "${message.queue}"`;
-      void this.#database.remove(action, row).catch(() => {});
-    }
-    return undefined;
+  takeExpired(isTold: boolean): Promise<RecordReservation[]> {
+    return this.#expired.take(isTold);
   }
 
   /** Takes from a page; of what another connection was faster to take there is `undefined`. */
