@@ -138,9 +138,14 @@ export class Loop {
       const reserved = await (this.#taking = this.#take(wants));
       this.#taking = undefined;
       if (reserved === undefined) continue;
-      // Nothing is waited for between this and the next call: it is to leave before
-      // those who were handed something work on it.
-      const settling = this.#handOut(reserved.reservations);
+      let settling: Promise<void> | undefined;
+      try {
+        // Nothing is waited for between this and the next call: it is to leave before
+        // those who were handed something work on it.
+        settling = this.#handOut(reserved.reservations);
+      } catch (cause) {
+        this.#lose(wants, unusable(cause));
+      }
       if (settling === undefined) continue;
       await (this.#settling = settling.catch((error) =>
         this.#lose(wants, error)
@@ -315,6 +320,15 @@ export class Loop {
     this.#count -= sharing.length;
     return sharing;
   }
+}
+
+/** A mistake in writing a store, which would end the process where nobody waits for the loop. */
+function unusable(cause: unknown): TypeError {
+  const { message } = asError(cause);
+  return new TypeError(
+    `Cannot use what reserve() of the store returned: ${message}; a reservation has a queue, a handle, and as its message what was put, or { error, body }`,
+    { cause },
+  );
 }
 
 /** Messages that the store must be told of before they are dropped here. */

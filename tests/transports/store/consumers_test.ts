@@ -1,6 +1,11 @@
 /** Consumers in the tables, over the connections of their owner. */
 
-import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import {
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
 import { turn } from "../../../async/turn.ts";
 import { AccessRefusedError } from "../../../model/errors.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
@@ -82,6 +87,39 @@ for (const how of ["the take fails", "its queue fails"] as const) {
     await connection[Symbol.asyncDispose]();
   });
 }
+
+Deno.test("a reservation without a message ends the consumer with what is wrong, and not the process", async () => {
+  const clock = new TestClock();
+  const broker = new MemoryBroker(clock);
+  const { channel, connection } = await open(
+    (inner) => ({
+      messages: {
+        reserve: async (wants, options) => {
+          const reserved = await inner.messages.reserve(wants, options);
+          const reservations = reserved.reservations.map(({ queue, handle }) =>
+            // As rows of a client are, whose type is `any`.
+            JSON.parse(JSON.stringify({ queue, handle }))
+          );
+          return { ...reserved, reservations };
+        },
+      },
+    }),
+    clock,
+    broker,
+  );
+  await channel.declareQueue(QUEUE);
+  await channel.publish(message("", "q"));
+  const { ended } = await channel.consume("q", () => {}, { prefetch: 1 });
+  const reason = await ended;
+  assertEquals(reason.type, "lost");
+  const error = "error" in reason ? reason.error : undefined;
+  assertInstanceOf(error, TypeError);
+  assertStringIncludes(
+    error.message,
+    "Cannot use what reserve() of the store returned: ",
+  );
+  await connection[Symbol.asyncDispose]();
+});
 
 Deno.test("an auto-delete queue outlives its last consumer that was lost: it may come back", async () => {
   const clock = new TestClock();
