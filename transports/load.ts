@@ -225,7 +225,9 @@ export function findTransport(alias: string): TransportRow {
   if (row !== undefined) return row;
   const meant = MEANT.get(alias.toLowerCase()) ?? nearest(alias, ROWS.keys());
   const right = meant === undefined
-    ? `known are ${[...ROWS.keys()].join(", ")}`
+    ? `known are ${
+      [...ROWS.keys()].join(", ")
+    }, and one of your own by the option "transport"`
     : `did you mean "${meant}"?`;
   throw new TransportError(
     `Cannot find a transport for "${alias}": there is none; ${right}`,
