@@ -6,10 +6,12 @@ import {
   type Death,
   Exchange,
   NotFoundError,
+  OptionError,
   Queue,
   type Schema,
   UnroutableError,
 } from "../../mod.ts";
+import { createTransport } from "../../transports/memory/mod.ts";
 
 const open = () =>
   createConnection(`memory://${crypto.randomUUID()}`, {
@@ -274,4 +276,60 @@ Deno.test("a queue checks payloads by its exchange's schema, if it has none of i
     await message.ack();
     break;
   }
+});
+
+Deno.test("a producer refuses what is no queue, and its name that is empty", async () => {
+  await using connection = open();
+  for (const queue of ["", 7, null]) {
+    assertThrows(
+      () => connection.producer({ queue: queue as never }),
+      TypeError,
+      '"queue" must be a Queue or the name of one',
+    );
+  }
+});
+
+Deno.test("cancelDelayed() and reschedule() refuse what is no id of a message", async () => {
+  await using connection = open();
+  const queue = connection.queue("jobs");
+  for (const id of ["", 7, undefined]) {
+    for (
+      const call of [
+        () => queue.cancelDelayed(id as never),
+        () => queue.reschedule(id as never, { delay: 1 }),
+      ]
+    ) await assertRejects(call, OptionError, '"messageId"');
+  }
+});
+
+Deno.test("inspect().server() tells how far the broker's clock is ahead, and how well that is known", async () => {
+  const memory = createTransport();
+  const ahead = 3_600_000;
+  await using connection = createConnection("memory://ahead", {
+    transport: {
+      name: memory.name,
+      async connect(url, options) {
+        const inner = await memory.connect(url, options);
+        return {
+          capabilities: inner.capabilities,
+          closed: inner.closed,
+          openChannel: (options) => inner.openChannel(options),
+          serverInfo: () =>
+            Promise.resolve({
+              product: "a broker",
+              version: undefined,
+              time: Date.now() + ahead,
+            }),
+          [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
+        };
+      },
+    },
+  });
+  const { product, clockAhead = 0, clockError = 0 } = await connection
+    .inspect().server();
+  assertEquals(product, "a broker");
+  assert(
+    Math.abs(clockAhead - ahead) <= clockError + 1,
+    `${clockAhead} ms, by ${clockError}`,
+  );
 });

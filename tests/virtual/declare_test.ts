@@ -2,6 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   AccessRefusedError,
   type FieldTable,
+  foreignExchange,
   planDeclareQueue,
   planDeleteExchange,
   PreconditionFailedError,
@@ -96,6 +97,14 @@ Deno.test("a queue that others wrote equals any declaration, which replaces it",
   });
   assertEquals(world.queue("q", { durable: false }), ["queue-declared"]);
   assertEquals(world.topology.queue("q")?.foreign, false);
+});
+
+Deno.test("an exchange that others wrote equals any declaration, which replaces it", () => {
+  const world = new World();
+  world.topology.apply(foreignExchange("x", "topic"));
+  assertEquals(world.topology.exchange("x")?.foreign, true);
+  assertEquals(world.exchange("x", { durable: false }), ["exchange-declared"]);
+  assertEquals(world.topology.exchange("x")?.foreign, false);
 });
 
 Deno.test("planDeclareExchange() refuses another type, and bad arguments", () => {

@@ -3,6 +3,7 @@ import {
   AccessRefusedError,
   deadLetter,
   deadLetterTargets,
+  deathsOf,
   matchHeaders,
   NotFoundError,
   PreconditionFailedError,
@@ -359,4 +360,20 @@ Deno.test("deadLetterTargets() ends circles that nobody rejected in", () => {
   };
   assertEquals(targets("expired"), ["r"]);
   assertEquals(targets("rejected"), ["q", "r"]);
+});
+
+Deno.test("deadLetter() counts a death that tells no number as one", () => {
+  const queue = queueWith("q", { "x-dead-letter-exchange": "dlx" });
+  for (const [count, next] of [[undefined, 2], ["7", 2], [7n, 8], [3, 4]]) {
+    const death = { queue: "q", reason: "rejected", count };
+    const headers = { "x-death": [death as FieldTable] };
+    const letter = deadLetter(
+      queue,
+      { ...message, properties: { headers } },
+      "rejected",
+      0,
+    );
+    const [newest] = deathsOf(letter?.properties.headers ?? {});
+    assertEquals(newest?.count, next);
+  }
 });

@@ -90,3 +90,32 @@ Deno.test("a retry is told with the time that the broker really waits", async ()
   assertEquals(told, [{ type: "retry", delay: 1000, attempt: 2, attempts: 5 }]);
   assertEquals(waited, [200], "the broker rounds it up");
 });
+
+Deno.test("a message of a stream that fails before a loop has it waits here, and goes back then", async () => {
+  const clock = new TestClock();
+  const outcomes = new Outcomes<number>({ retry: { attempts: 2 } }, {
+    clock,
+    random: () => 0.5,
+    patience: 10_000,
+    delayStep: () => 1,
+    teller: new Teller<number>(() => {}, () => {}, () => {}),
+    secrets: () => [],
+  });
+  const at: number[] = [];
+  const message = held({
+    isOfStream: true,
+    receivedHeaders: {},
+    isUnreadable: () => false,
+    callAgain: () => {},
+    requeue() {
+      at.push(clock.now());
+      return Promise.resolve();
+    },
+  });
+  const failing = outcomes.failedBefore(message, new Error("unread"));
+  await turn();
+  assertEquals(at, []);
+  clock.pass(60_000);
+  await failing;
+  assertEquals(at, [60_000]);
+});

@@ -1,6 +1,7 @@
 /** The order in which messages are handled that were delivered before. */
 
 import { assertEquals } from "@std/assert";
+import { AccessRefusedError } from "@dashi/mq";
 import { turn } from "../../../async/turn.ts";
 import type { ReceivedMessage } from "../../../messaging/consume/message.ts";
 import { Runner } from "../../../messaging/consume/runner.ts";
@@ -62,3 +63,58 @@ Deno.test("while a message is written again, that its handler be counted, no oth
   assertEquals(log.slice(1), ["next"]);
   await running;
 });
+
+for (
+  const [what, retry, ends] of [
+    ["is called all the same without a policy", undefined, "called"],
+    ["is given up with one", { attempts: 5 }, "acked"],
+  ] as const
+) {
+  Deno.test(`the handler of a message that cannot be counted, as nobody may write it again, ${what}`, async () => {
+    const clock = new TestClock();
+    const log: string[] = [];
+    const message = {
+      isOpen: true,
+      redelivered: true,
+      receivedHeaders: {},
+      deliveryInfo: { queue: "q" },
+      properties: {},
+      requeueLater() {
+        log.push("refused");
+        return Promise.reject(new AccessRefusedError("you may not publish"));
+      },
+      ackOnly: () => Promise.resolve(),
+      ack() {
+        log.push("acked");
+        return Promise.resolve();
+      },
+    } as unknown as ReceivedMessage<string>;
+    const messages = [message];
+    const runner = new Runner<string>(
+      () => void log.push("called"),
+      { retry, onFailure: "drop" },
+      {
+        clock,
+        random: () => 0.5,
+        patience: 10_000,
+        delayStep: () => 1,
+        teller: new Teller<string>(() => {}, () => {}, () => {}),
+        secrets: () => [],
+        take: () => undefined,
+        next: () => Promise.resolve(messages.shift()),
+        want: () => {},
+        onEnd: () => () => {},
+        hasEnded: () => false,
+        cancel: () => Promise.resolve(),
+        calling: () => {},
+      },
+    );
+    const running = runner.run();
+    for (let i = 0; i < 50 && log.at(-1) !== ends; i++) {
+      await turn();
+      clock.pass(100);
+    }
+    await running;
+    assertEquals(log, ["refused", ends]);
+  });
+}

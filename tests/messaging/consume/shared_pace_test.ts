@@ -8,6 +8,7 @@ import {
   SharedPace,
   type SharedPaceCalls,
 } from "../../../messaging/consume/shared_pace.ts";
+import { TestClock } from "../../../testing/clock.ts";
 
 Deno.test("no message is taken while others wait to be counted in one line, and the next when the last of them begins", async () => {
   const counted = Promise.withResolvers<number>();
@@ -42,4 +43,36 @@ Deno.test("no message is taken while others wait to be counted in one line, and 
   await taking;
   assertEquals([begun, mayTake], [[1, 2], true]);
   assertEquals(pace.beforeTaking(), undefined);
+});
+
+Deno.test("a message that begins in no line is asked for until it is counted", async () => {
+  const clock = new TestClock();
+  const answers = [700, 300, 0, 0];
+  const nothing = () => {};
+  let isCounted = false;
+  const pace = new SharedPace<number>(
+    { limit: 1, interval: 1000 },
+    {
+      clock,
+      hasEnded: () => false,
+      onEnd: () => nothing,
+    } as Partial<PaceHost> as PaceHost,
+    {
+      hasOneQueue: true,
+      admit: () => Promise.resolve(answers.shift() ?? NaN),
+    },
+    {} as SharedPaceCalls<number>,
+  );
+  const message = { deliveryInfo: { queue: "q" }, isOpen: true } as Partial<
+    ReceivedMessage<number>
+  > as ReceivedMessage<number>;
+  const counting = pace.untilCounted(message).then(() => isCounted = true);
+  await turn();
+  for (const delay of [700, 300]) {
+    assertEquals(isCounted, false);
+    clock.pass(delay);
+    await turn();
+  }
+  await counting;
+  assertEquals(answers, [0]);
 });

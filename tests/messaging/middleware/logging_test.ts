@@ -41,3 +41,30 @@ Deno.test("no message fails for a line that cannot be logged", async () => {
   assertEquals(calls, 2);
   assertEquals((await connection.queueStatus(queue)).messageCount, 0);
 });
+
+Deno.test("a line of a failure has the error's code, where it has one that is a text", async () => {
+  await using connection = createConnection(`memory://${crypto.randomUUID()}`, {
+    onUnhandled: () => {},
+  });
+  const errors: unknown[] = [];
+  connection.use(logging({
+    log: ({ event, error }) => void (event === "handled" && errors.push(error)),
+  }));
+  const queue = new Queue<number>("logged");
+  for (let n = 0; n < 3; n++) await connection.send(queue, n);
+  const consumer = connection.consumer(queue);
+  const thrown = [
+    Object.assign(new RangeError("a"), { code: "E_ORDER" }),
+    Object.assign(new Error("b"), { code: 7 }),
+    "c",
+  ];
+  await consumer.run(({ payload }) => {
+    if (payload === 2) void consumer.cancel();
+    throw thrown[payload];
+  }, { retry: false });
+  assertEquals(errors, [
+    { name: "RangeError", message: "a", code: "E_ORDER" },
+    { name: "Error", message: "b" },
+    { name: "string", message: "c" },
+  ]);
+});

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
+  AccessRefusedError,
   ChannelError,
   createConnection,
   Exchange,
@@ -16,6 +17,7 @@ import type { Session } from "../../../messaging/connection/session.ts";
 import type { Link } from "../../../messaging/connection/topology_channel.ts";
 import { NO_PLACE } from "../../../messaging/publish/publish_call.ts";
 import { SessionPublisher } from "../../../messaging/publish/publisher.ts";
+import { TestClock } from "../../../testing/clock.ts";
 import type { Channel } from "../../../transports/transport.ts";
 import { createTransport } from "../../../transports/memory/mod.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
@@ -302,5 +304,64 @@ Deno.test("a request whose reply queue is gone is published when that is declare
   slow.resolve();
   await published;
   assertEquals(replyTos, ["chosen-2"]);
+  limits.end(() => new Error("ended"));
+});
+
+Deno.test("a message that is refused again is kept apart for a minute from then on", async () => {
+  const clock = new TestClock();
+  const limits = new Limits(clock);
+  const by: string[] = [];
+  let count = 0;
+  const link = {
+    connection: {
+      openChannel: () => {
+        const name = `channel ${++count}`;
+        return Promise.resolve({
+          closed: new Promise(() => {}),
+          publish() {
+            by.push(name);
+            return Promise.reject(new AccessRefusedError("you may not"));
+          },
+          [Symbol.asyncDispose]: () => Promise.resolve(),
+        });
+      },
+    },
+  } as unknown as Link;
+  const call = { signal: undefined, deadline: Infinity, retry: true };
+  const publisher = new SessionPublisher({
+    clock,
+    limits,
+    declarations: new Declarations(),
+    knowsQueues: true,
+    call: () => call,
+    link: () => Promise.resolve(link),
+    retry: (_: unknown, action: () => Promise<void>) => action(),
+  } as unknown as Session);
+  const message = {
+    exchange: "",
+    routingKey: "q",
+    mandatory: false,
+    delay: 0,
+    properties: {},
+    body: new Uint8Array(1),
+  };
+  for (let i = 0; i < 4; i++) {
+    const place = { ...NO_PLACE, line: new Line() };
+    await assertRejects(
+      () => publisher.publish(message, call, place),
+      AccessRefusedError,
+    );
+    clock.pass(50_000);
+  }
+  assertEquals(by.map((name) => name === "channel 1"), [
+    true,
+    false,
+    false,
+    false,
+  ]);
+  clock.pass(10_000);
+  const place = { ...NO_PLACE, line: new Line() };
+  await assertRejects(() => publisher.publish(message, call, place));
+  assertEquals(by.at(-1), "channel 1");
   limits.end(() => new Error("ended"));
 });

@@ -151,3 +151,14 @@ Deno.test("memory: a delayed message that is moved expires in its new time, thou
   assertEquals(broker.takeExpired()?.item.message, kept);
   assert(woken > 0);
 });
+
+Deno.test("what is told to wait for its rate is not counted: it may begin when it was told", () => {
+  const clock = new TestClock();
+  const broker = new MemoryBroker(clock);
+  const admit = () => broker.admit("q", { limit: 1, interval: 1000 });
+  assertEquals([admit(), admit(), admit()], [0, 1000, 1000]);
+  clock.pass(500);
+  assertEquals(admit(), 500);
+  clock.pass(500);
+  assertEquals([admit(), admit()], [0, 1000]);
+});

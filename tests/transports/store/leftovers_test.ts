@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { AccessRefusedError, NotFoundError } from "@dashi/mq";
+import { turn } from "../../../async/turn.ts";
 import { Leftovers } from "../../../transports/store/leftovers.ts";
 import type { Reservation } from "../../../transports/store/store.ts";
 import { TestClock } from "../../../testing/clock.ts";
@@ -66,4 +67,23 @@ Deno.test("what the login may not give back holds up no connection that closes",
   clock.pass(50);
   await closing;
   assertEquals(asked, ["refused", "away", "refused", "away", "away"]);
+});
+
+Deno.test("what fails to go back again and again is tried ever slower, up to every thirty seconds", async () => {
+  const clock = new TestClock();
+  const at: number[] = [];
+  const leftovers = new Leftovers({
+    release() {
+      at.push(clock.now());
+      return Promise.reject(new Error("it is away"));
+    },
+  }, { clock, operationTimeout: 30_000 });
+  await leftovers.release([{ queue: "q" } as Reservation]);
+  while (clock.now() < 92_000) {
+    clock.pass(500);
+    await turn();
+  }
+  leftovers.stop();
+  const seconds = [0, 1, 3, 7, 15, 31, 61, 91];
+  assertEquals(at, seconds.map((each) => 1000 * each));
 });
