@@ -105,7 +105,8 @@ export interface MessageStore extends DelayedMessages {
    * `expired` is always false.
    *
    * A queue that was deleted is `missing`. Without `known-queues` one that is not there
-   * may be empty: then only a call that waits says so.
+   * may be empty: then only a call that waits says so, or, where there is a notifier, one
+   * for a queue that is listened to.
    */
   reserve(
     wants: readonly ReserveWant[],
@@ -158,11 +159,11 @@ export interface QueueNotifier {
   /**
    * Listens to a queue, from which something may be reserved already: each time that it may
    * have something more, or is deleted, one of those who listen to it is called, and where
-   * one of them ends and leaves something, the next. An expired message is announced to any
-   * listener.
+   * one of them ends and leaves something, the next. The end of a delay and of a lease is
+   * such news, too. An expired message of any queue is announced to any listener.
    *
    * @param queue The queue.
-   * @param onNews Called with the queue. Must not throw, nor call the store at once.
+   * @param onNews Called with that queue. Must not throw, nor call the store at once.
    * @returns A function that ends it.
    */
   listen(queue: string, onNews: (queue: string) => void): () => void;
