@@ -21,11 +21,19 @@ import { LAYOUT_VERSION } from "./layout.ts";
  * may be elsewhere. Redis 6 has other words before it, if a script was told so.
  */
 const LOSSES =
-  /(?:^|: -)(READONLY|LOADING|MASTERDOWN|UNBLOCKED|CLUSTERDOWN|NOREPLICAS|MISCONF|-?FAILOVER|ERR max number of clients)\b/;
+  /(?:^|: -)(READONLY|LOADING|MASTERDOWN|UNBLOCKED|CLUSTERDOWN|NOREPLICAS|-?FAILOVER|ERR max number of clients)\b/;
 
 /** Says whether a server's answer means that the connection is of no more use. */
 export function isLoss(text: string): boolean {
   return LOSSES.test(text);
+}
+
+/** Replies of a server that takes no writes for now, and is the right one: its disk is full, or a script of somebody's goes on and on. */
+const NOT_NOW = /(?:^|: -)(MISCONF|BUSY)\b/;
+
+/** The server takes no writes for now. Nothing was done, and what is held is held still. */
+export class NotNowError extends ChannelError {
+  override readonly name: string = "ChannelError";
 }
 
 /**
@@ -70,6 +78,13 @@ export function replyError(
       `Cannot ${action}: the server's memory is full (${text})`,
       { cause, code: "publish-refused", retryable: true, outcome: "not-sent" },
     );
+  }
+  if (NOT_NOW.test(text)) {
+    return new NotNowError(`Cannot ${action} now: ${text}`, {
+      cause,
+      code: "channel-closed",
+      outcome: "not-sent",
+    });
   }
   const layout = /DASHI-LAYOUT=(\w+);/.exec(text)?.[1];
   if (layout !== undefined) {

@@ -3,7 +3,7 @@ import type { Reserved, ReserveOptions, ReserveWant } from "../store/store.ts";
 import { untilReserved } from "../store/waiting.ts";
 import { decode, type RedisArgument, type RedisReply } from "./reply.ts";
 import type { Context } from "./context.ts";
-import { replyError } from "./errors.ts";
+import { NotNowError, replyError } from "./errors.ts";
 import type { Fanout } from "./fanout.ts";
 import type { News } from "./news.ts";
 import type { RedisOptions } from "./options.ts";
@@ -22,6 +22,9 @@ const SWEEP = 5000;
 const FIRST_POLL = 10;
 const LAST_POLL = 1000;
 
+/** When a server that takes no writes for now is asked again, ms. */
+const AGAIN = 500;
+
 /** The messages that a look at some queues brought. */
 interface Taken {
   readonly reservations: RedisReservation[];
@@ -29,6 +32,14 @@ interface Taken {
   /** When time alone will next change something, on our clock. */
   readonly next: number;
 }
+
+/** What a look brings that was refused. */
+const NOTHING: Taken & Pick<Reserved, "missing"> = {
+  reservations: [],
+  failed: new Map(),
+  next: Infinity,
+  missing: [],
+};
 
 /**
  * Takes messages, and waits for them without asking: the server notifies it when one of the
@@ -51,6 +62,8 @@ export class Reserver {
   #turn = 0;
   #last: string | undefined; // where a script had taken enough: the next goes on behind it
   #over: Error | undefined;
+  /** Until when a server is left alone that takes no writes for now. */
+  #restsUntil = -Infinity;
 
   /** Makes one; `rings` says whether the server notifies of changes, and `refresh` reads those of the tables. */
   constructor(
@@ -103,14 +116,23 @@ export class Reserver {
       take: async () => {
         signal?.throwIfAborted();
         if (this.#over !== undefined) throw this.#over;
-        const refreshing = this.#refreshIfOld();
-        if (refreshing !== undefined) await refreshing;
-        const missing = this.#missing(wants);
-        const taken = await this.#take(wants, deadline);
-        if (taken.reservations.length > 0) this.#poll = FIRST_POLL;
-        return { ...taken, missing };
+        try {
+          const refreshing = this.#refreshIfOld();
+          if (refreshing !== undefined) await refreshing;
+          const missing = this.#missing(wants);
+          const taken = await this.#take(wants, deadline);
+          if (taken.reservations.length > 0) this.#poll = FIRST_POLL;
+          return { ...taken, missing };
+        } catch (error) {
+          // The consumer, and what it holds, stay.
+          if (!(error instanceof NotNowError)) throw error;
+          this.#restsUntil = clock.now() + AGAIN;
+          return NOTHING;
+        }
       },
       pause: ({ next }) => {
+        const rest = this.#restsUntil - clock.now();
+        if (rest > 0) return rest;
         const left = next - clock.now();
         if (this.#rings) {
           return wants.every(({ queue }) => empty.has(queue)) ? left : 0;
@@ -128,7 +150,10 @@ export class Reserver {
     const isOld = !this.#rings && now - this.#refreshedAt >= SWEEP;
     if (!this.#news.readTables() && !isOld) return undefined;
     this.#refreshedAt = now;
-    return this.#refresh();
+    return this.#refresh().catch((error: unknown) => {
+      this.#news.ringTables(); // they are as old as before
+      throw error;
+    });
   }
 
   async #reserveOnce(

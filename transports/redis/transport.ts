@@ -1,4 +1,6 @@
 import type { BrokerUrl } from "../../url/broker_url.ts";
+import { formatUrl } from "../../url/format.ts";
+import { cannotConnect } from "../connection_errors.ts";
 import { createStoreTransport } from "../store/connection.ts";
 import type { Store } from "../store/store.ts";
 import type { ConnectOptions, Transport } from "../transport.ts";
@@ -6,6 +8,7 @@ import { REDIS } from "../url_defaults.ts";
 import { Cluster } from "./cluster/cluster_client.ts";
 import { connect, dialCluster } from "./connect.ts";
 import { Context } from "./context.ts";
+import { NotNowError } from "./errors.ts";
 import { Layout } from "./layout.ts";
 import { Mirror } from "./declared/mirror.ts";
 import { readRedisOptions, type RedisOptions } from "./options.ts";
@@ -62,6 +65,8 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
   } catch (error) {
     await commands[Symbol.asyncDispose]();
     await listener[Symbol.asyncDispose]();
-    throw error;
+    if (!(error instanceof NotNowError)) throw error;
+    const action = `connect to "${formatUrl(url)}"`;
+    throw cannotConnect(action, error.message, { cause: error });
   }
 }

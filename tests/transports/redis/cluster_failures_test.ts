@@ -188,6 +188,69 @@ testAlone(
 );
 
 testAlone(
+  "in a cluster a node that takes no writes keeps what is worked on, and the queues of others flow",
+  async () => {
+    const cluster = await startRedisCluster({
+      replicas: false,
+      arguments: ["--enable-protected-configs", "yes", "--save", "3600 1"],
+    });
+    try {
+      await using connection = connectTo(cluster.url);
+      const { holder: full } = await nodesOf(cluster, "bills");
+      const { holder: well } = await nodesOf(cluster, "orders");
+      assert(full !== well, "one node has both queues");
+      const handled: string[] = [];
+      let aborted = 0;
+      const working = Promise.withResolvers<void>();
+      const goOn = Promise.withResolvers<void>();
+      const consumer = connection.consumer<string>(QUEUES, { prefetch: 1 });
+      const running = consumer.run(async ({ payload, signal }) => {
+        signal.addEventListener("abort", () => aborted++);
+        if (payload === "held") {
+          working.resolve();
+          await goOn.promise;
+        }
+        handled.push(payload);
+      }, { concurrency: 2 });
+      const has = (text: string) =>
+        until(text, 60_000, () => Promise.resolve(handled.includes(text)));
+      await connection.send("bills", "held");
+      await working.promise;
+      // Where no snapshot can be made no write is taken.
+      const gone = await Deno.makeTempDir();
+      const folder = (await full.command("CONFIG", "GET", "dir")).split("\r\n")
+        .find((each) => each.startsWith("/")) ?? "";
+      await full.command("CONFIG", "SET", "dir", gone);
+      await Deno.remove(gone);
+      await full.command("BGSAVE");
+      let refusal = "";
+      await until("MISCONF", 60_000, async () => {
+        await connection.send("bills", "more", { timeout: 2000 })
+          .catch((error) => refusal = error.message);
+        return refusal.includes("MISCONF");
+      });
+      await connection.send("orders", "elsewhere");
+      await has("elsewhere");
+      goOn.resolve();
+      await full.command("CONFIG", "SET", "dir", folder);
+      await until("a snapshot", 60_000, async () => {
+        await full.command("BGSAVE");
+        const info = await full.command("INFO", "persistence");
+        return info.includes("rdb_last_bgsave_status:ok");
+      });
+      await connection.send("bills", "last", { timeout: 60_000 });
+      await has("last");
+      assertEquals(aborted, 0);
+      assertEquals(handled.filter((each) => each === "held"), ["held"]);
+      await consumer.close();
+      await running;
+    } finally {
+      await cluster.stop();
+    }
+  },
+);
+
+testAlone(
   "in a cluster a primary is killed while messages flow, and with waitForReplicas nothing confirmed is lost",
   async () => {
     const cluster = await startRedisCluster();

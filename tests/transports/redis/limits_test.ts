@@ -2,6 +2,8 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Exchange, PublishError, Queue } from "@dashi/mq";
+import { nativeClient } from "@dashi/mq/redis";
+import { until } from "../../conformance/support.ts";
 import { connectTo, pause, Raw, test } from "../../support/redis.ts";
 
 /** Fills the server beyond its memory. */
@@ -60,6 +62,49 @@ test(
   },
   { arguments: ["--maxmemory-policy", "noeviction"] },
 );
+
+test("a server that is busy with a script is waited for, and what is worked on stays there", async (server) => {
+  await using raw = new Raw(server.port);
+  await using stuck = new Raw(server.port);
+  await using connection = connectTo(server.url);
+  const queue = new Queue<string>("jobs");
+  await connection.send(queue, "held");
+  const native = await connection.native(nativeClient);
+  const handled: string[] = [];
+  let aborted = 0;
+  const working = Promise.withResolvers<void>();
+  const goOn = Promise.withResolvers<void>();
+  const done = Promise.withResolvers<void>();
+  const consumer = connection.consumer(queue, { prefetch: 1 });
+  const running = consumer.run(async ({ payload, signal }) => {
+    signal.addEventListener("abort", () => aborted++);
+    handled.push(payload);
+    if (payload === "held") {
+      working.resolve();
+      await goOn.promise;
+    }
+    if (payload === "last") done.resolve();
+  });
+  await working.promise;
+  await raw.send("CONFIG", "SET", "lua-time-limit", 50);
+  const looping = stuck.send("EVAL", "while true do end", 0).catch(() => {});
+  let refusal = "";
+  await until(async () => {
+    await connection.send(queue, "more", { timeout: 1000 })
+      .catch((error) => refusal = error.message);
+    return refusal.includes("BUSY");
+  }, "a refusal");
+  goOn.resolve();
+  await raw.send("SCRIPT", "KILL");
+  await looping;
+  await connection.send(queue, "last", { timeout: 30_000 });
+  await done.promise;
+  assertEquals(aborted, 0);
+  await consumer.close();
+  await running;
+  assertEquals(handled.filter((each) => each === "held"), ["held"]);
+  assert(await connection.native(nativeClient) === native);
+});
 
 /** The rights that a user may lack, and still get its messages. */
 const USERS: Readonly<Record<string, readonly string[]>> = {
