@@ -6,7 +6,8 @@ export class Holder {
   readonly #owner: string;
   readonly #lease: number;
   readonly #now: () => number;
-  #number = -1;
+  /** 0 is nobody's: numbers are above it, and below it those that were given up. */
+  #number = 0;
   /** Until when it counts as heard of. */
   #until = -Infinity;
 
