@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from "commander";
 import { addBench } from "./bench_client.ts";
 import { addCompletions } from "./completions_client.ts";
 import { type GlobalOptions, withContext } from "./context.ts";
+import { MOST } from "./dead_letters.ts";
 import { addDeadLetters, addPurge } from "./dead_letters_client.ts";
 import { doctor } from "./doctor.ts";
 import { list } from "./list.ts";
@@ -14,6 +15,7 @@ import {
   type CountOptions,
   number,
   positive,
+  priority,
   type Run,
 } from "./options_client.ts";
 import { ping } from "./ping.ts";
@@ -123,7 +125,7 @@ function addCommands(
   program.command("peek")
     .description("show the messages whose turn comes first, which stay")
     .argument("<queue>", "its name")
-    .addOption(countOption("how many at most", 10))
+    .addOption(countOption("how many at most", 10, MOST))
     .addHelpText("after", "\nExample:\n  dashi peek orders -n 3")
     .action((queue: string, { count }: CountOptions, command: Command) =>
       run(command, (context) => peek(context, queue, count))
@@ -233,7 +235,7 @@ function addPublish(
     .option("--message-id <id>", "the message's id")
     .option("--type <type>", "the message's type")
     .option("--key <key>", "its key, for ordered queues")
-    .addOption(new Option("--priority <number>", "0 to 9").argParser(number))
+    .addOption(new Option("--priority <number>", "0 to 9").argParser(priority))
     .addOption(
       new Option("--delay <seconds>", "until it may be delivered")
         .argParser(number),
@@ -272,6 +274,14 @@ function wordsOf(
     return `there is no command: it is one of ${names}; ${more}`;
   }
   const words = error.message.replace(/^error: /, "").replaceAll("\n", " ");
+  if (error.code === "commander.unknownCommand") {
+    const parent = program.commands.find(({ commands }) =>
+      commands.some((each) => each.name() === args[0])
+    );
+    if (parent !== undefined) {
+      return `${words}: it is dashi ${parent.name()} ${args[0]}; ${more}`;
+    }
+  }
   return `${words}; ${more}`.replace(".; ", "; ");
 }
 

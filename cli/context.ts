@@ -107,6 +107,7 @@ export async function targetConnection(
  * @param options The options of all commands.
  * @param managementUrl That of RabbitMQ's management API, if there is one.
  * @returns It, not connected.
+ * @throws {UsageError} If the URL is none.
  */
 export function openConnection(
   terminal: Terminal,
@@ -118,7 +119,7 @@ export function openConnection(
     connectTimeout: timeout * 1000,
     operationTimeout: timeout * 1000,
   };
-  const plain = createConnection(url, {
+  const options = {
     name: "dashi",
     // Who called it may call it again.
     reconnect: false as const,
@@ -126,7 +127,13 @@ export function openConnection(
     readFile: async (path: string) =>
       new TextDecoder().decode(await terminal.read(path)),
     ...milliseconds,
-  });
+  };
+  let plain: Connection;
+  try {
+    plain = createConnection(url, options);
+  } catch (error) {
+    throw new UsageError(lineOf(error)); // a URL that is none
+  }
   // It is set for RabbitMQ, and another broker's URL may be used meanwhile.
   return managementUrl && plain.info().transport.startsWith("amqp")
     ? plain.clone({ transportOptions: { managementUrl } })

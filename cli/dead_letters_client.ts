@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
 import {
   listDeadLetters,
+  MOST,
   purge,
   showDeadLetters,
   type ShowOptions,
@@ -46,7 +47,7 @@ export function addDeadLetters(program: Command, run: Run): void {
   letters.command("show")
     .description("show dead letters, and why each is one")
     .argument("<queue>", "the queue that they lie in")
-    .addOption(countOption("how many at most", 10))
+    .addOption(countOption("how many at most", 10, MOST))
     .option(ID, ID_TEXT)
     .addOption(filterOption())
     .addHelpText(

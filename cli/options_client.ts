@@ -30,10 +30,21 @@ export interface CountOptions {
  *
  * @param description What is counted.
  * @param count Where it is not given.
+ * @param most The largest that is taken.
  * @returns The option.
  */
-export function countOption(description: string, count: number): Option {
-  return new Option("-n, --count <number>", description).argParser(whole)
+export function countOption(
+  description: string,
+  count: number,
+  most: number = Infinity,
+): Option {
+  const read = (text: string) => {
+    if (whole(text) <= most) return Number(text);
+    throw new InvalidArgumentError(
+      `It must be a whole number from 1 to ${most}.`,
+    );
+  };
+  return new Option("-n, --count <number>", description).argParser(read)
     .default(count);
 }
 
@@ -49,6 +60,12 @@ export function collect(
 export function whole(text: string): number {
   if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
   throw new InvalidArgumentError("It must be a whole number from 1.");
+}
+
+/** Reads a priority. */
+export function priority(text: string): number {
+  if (/^\d{1,3}$/.test(text) && Number(text) <= 255) return Number(text);
+  throw new InvalidArgumentError("It must be a whole number from 0 to 255.");
 }
 
 /** Reads a number, 0 or more. */

@@ -76,13 +76,18 @@ const DROPPED: readonly Column<Dropped>[] = [
  * @param queue The queue that they lie in.
  * @param options Which, where to, how many, how fast, and whether to do it.
  * @returns 0; 1 if some stay, for they name no queue, or theirs is gone, or the one is not there; 130 if it was interrupted.
- * @throws {UsageError} If a filter is none.
+ * @throws {UsageError} If a filter is none, or they are to go where they lie.
  */
 export async function redriveDeadLetters(
   context: Context,
   queue: string,
   options: RedriveOptions,
 ): Promise<number> {
+  if (options.to === queue) {
+    throw new UsageError(
+      `--to "${queue}" is the queue that they lie in: give another one`,
+    );
+  }
   if (options.dryRun) return await plan(context, queue, options);
   const { output, terminal, connection } = context;
   const { to, id, rate: rateLimit } = options;

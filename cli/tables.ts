@@ -6,6 +6,7 @@ import {
   NotFoundError,
   Queue,
 } from "../mod.ts";
+import { lineOf } from "./advice.ts";
 import type { Context } from "./context.ts";
 import type { Column } from "./output.ts";
 import { UsageError } from "./terminal.ts";
@@ -53,12 +54,14 @@ export async function declare(
 ): Promise<number> {
   const { output, connection } = context;
   const table = tableOf(argument);
+  if (name === "") {
+    throw new UsageError(
+      'the name "" is none: give one, as dashi declare orders',
+    );
+  }
   if (type !== undefined) {
+    const exchange = exchangeOf(name, type, table);
     await requireTables(context, "declare an exchange");
-    const exchange = new Exchange(name, {
-      type: type as ExchangeType, // which refuses one that is none
-      arguments: table,
-    });
     await connection.declare(exchange);
     await output.print([{ done: "declared", name }], COLUMNS);
     return 0;
@@ -68,6 +71,17 @@ export async function declare(
   );
   await output.print([{ done: "declared", name, messages }], COLUMNS);
   return 0;
+}
+
+function exchangeOf(name: string, type: string, table: FieldTable): Exchange {
+  try {
+    return new Exchange(name, {
+      type: type as ExchangeType, // which refuses one that is none
+      arguments: table,
+    });
+  } catch (error) {
+    throw new UsageError(lineOf(error));
+  }
 }
 
 /**

@@ -102,7 +102,15 @@ async function bindingsOf(
   connection: Connection,
   name: string,
 ): Promise<readonly ExchangeBinding[]> {
-  await connection.inspect().queue(name);
+  try {
+    await connection.inspect().queue(name);
+  } catch (cause) {
+    if (!(cause instanceof NotFoundError)) throw cause;
+    throw new NotFoundError(
+      `Cannot follow "${name}": there is no exchange of that name, and no queue`,
+      { cause },
+    );
+  }
   const all: readonly Binding[] = await connection.inspect().bindings();
   const own = all.filter(({ destination }) =>
     destination.kind === "queue" && destination.name === name

@@ -89,6 +89,15 @@ for (
     [["bench", "--messages", "many"], /whole number from 1/],
     [["bench", "--size", "100000000"], /at most 16777216/],
     [["bench", "--concurrency", "65536"], /at most 65535/],
+    [["peek", "q", "-n", "1001"], /whole number from 1 to 1000/],
+    [["dlq", "show", "q", "-n", "1001"], /whole number from 1 to 1000/],
+    [["dlq", "redrive", "q", "--to", "q"], /"q" is the queue .* another one/],
+    [["redrive", "q"], /'redrive': it is dashi dlq redrive; dashi --help/],
+    [["declare", "q", "--exchange", "topics"], /"topics".*direct, topic/],
+    [["declare", ""], /"" is none.*dashi declare orders/],
+    [["publish", "q", "1", "--priority", "300"], /from 0 to 255/],
+    [["--url", "localhost", "list"], /scheme.*"amqp:\/\//],
+    [["--url", "http://localhost", "list"], /"http".*known are .*redis/],
     [["move"], /no queue: name some, or give --all/],
     [["move", "q", "--to", "a*"], /goes with one pattern/],
     [["move", "q", "--topology", "some"], /choices are all, plain, none/],
@@ -374,6 +383,15 @@ Deno.test("the help of each command has the options that all commands take", asy
   const { code, out } = await onTerminal(["dlq", "show", "--help"], "", 80);
   assertEquals(code, 0);
   assertMatch(out, /Global Options:\n +--url <url>[^]*--timeout[^]*--json/);
+});
+
+Deno.test("what cannot be followed is told to be no exchange and no queue", async () => {
+  const { code, err } = await onTerminal(["tail", "x"], "memory://none", 80);
+  assertEquals(code, 1);
+  assertMatch(
+    err,
+    /Cannot follow "x": there is no exchange .*, and no queue\n/,
+  );
 });
 
 Deno.test("publish says that broken JSON is sent as text", async () => {

@@ -72,7 +72,7 @@ Deno.test("dashi tail says why it cannot follow", async () => {
   for (
     const [args, code, words] of [
       [["jobs"], 1, /no binding of it.*dashi peek jobs/],
-      [["none"], 1, /"none": there is no such queue/],
+      [["none"], 1, /"none": there is no exchange of that name, and no queue/],
       [["none", "key"], 1, /exchange "none": there is no such exchange/],
       [["media"], 2, /direct: give the key/],
     ] as const
