@@ -154,15 +154,17 @@ function rest(
   wait: number,
   options?: CallOptions,
 ): Promise<void> {
+  const { promise: rested, resolve } = Promise.withResolvers<void>();
+  const stop = clock.timer(resolve, wait);
   return limits.wait(
-    new Promise((resolve) => clock.timer(resolve, wait)),
+    rested,
     options,
     () =>
       new TimeoutError(
         "Cannot publish a message in time: another is publishing the same",
         { outcome: "not-sent" },
       ),
-  );
+  ).finally(stop);
 }
 
 function isSurelyNotPut(error: unknown): boolean {

@@ -138,3 +138,20 @@ Deno.test("a message that is refused leaves no mark", async () => {
   await assertRejects(() => refused.done, PublishError);
   assertEquals(table.mark, undefined);
 });
+
+Deno.test("who is called off while another puts the message leaves no timer", async () => {
+  const table = new Table();
+  putting(table, "gone", () => new Promise(() => {}));
+  await turn();
+  const mark = { key: KEY, window: 60_000, token: "other" };
+  const abort = new AbortController();
+  const { signal } = abort;
+  const done = putOnce(table, mark, ITEMS, () => Promise.resolve(PUT), {
+    signal,
+  });
+  for (let i = 0; i < 100 && table.clock.timers === 0; i++) await turn();
+  assertEquals(table.clock.timers, 1);
+  abort.abort(new Error("called off"));
+  await assertRejects(() => done, Error, "called off");
+  assertEquals(table.clock.timers, 0);
+});
