@@ -85,7 +85,6 @@ onEach(
     const proxy = Proxy.to(url);
     const connection = createConnection(proxy.urlOf(url), {
       transport,
-      heartbeat: 2000,
       operationTimeout: 60_000,
       reconnect: { initialDelay: 50, maxDelay: 500 },
       onUnhandled: () => {},
