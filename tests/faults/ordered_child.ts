@@ -49,6 +49,7 @@ void hear();
 const connection = createConnection(url, {
   transport,
   transportOptions,
+  connectTimeout: 60_000, // on a machine that is busy
   onUnhandled: () => {},
 });
 const consumer = connection.consumer<[key: number, n: number]>(
