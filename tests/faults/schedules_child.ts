@@ -15,12 +15,13 @@ const work: ScheduleWork = JSON.parse(Deno.args[0] ?? "{}");
 const { url, queue, table, transportOptions } = work;
 const connection = createConnection(url, {
   transportOptions,
+  connectTimeout: 60_000, // on a machine that is busy
   onUnhandled: () => {},
 });
 await connection.schedule("tick", { every: 1000 }, {
   queue: new Queue(queue),
   table,
   missed: "all",
-  timeout: 60_000,
+  timeout: 600_000,
 });
 Deno.stdout.writeSync(new TextEncoder().encode("ready\n"));
