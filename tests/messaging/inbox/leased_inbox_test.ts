@@ -174,3 +174,26 @@ Deno.test("options of an inbox that make no sense are refused", () => {
     );
   }
 });
+
+Deno.test("a mark that fails is made ever slower, up to once a second, and given up after half a minute", async () => {
+  const clock = new TestClock();
+  const at: number[] = [];
+  const { inbox } = claims(clock, {
+    finish() {
+      at.push(clock.now());
+      return Promise.reject(new Error("it is away"));
+    },
+  });
+  const handling = inbox.handle("k", () => Promise.resolve(), {
+    signal: NEVER,
+    onError: () => {},
+  });
+  await turn();
+  await pass(clock, 40_000);
+  assertEquals(await handling, "handled");
+  const gaps = at.slice(1).map((time, i) => time - (at[i] ?? 0));
+  assertEquals(gaps, [
+    ...[20, 40, 80, 160, 320, 640],
+    ...Array<number>(29).fill(1000),
+  ]);
+});

@@ -260,3 +260,13 @@ Deno.test("options that make no sense are refused", () => {
   assertThrows(call(claimCheck, { store, expiry: 0 }), RangeError);
   assertThrows(call(createFolderClaimStore, ""), OptionError);
 });
+
+Deno.test("a body that cannot be read is no body that is gone", async () => {
+  await inFolder(async (path) => {
+    const store = createFolderClaimStore(path);
+    const reference = await store.put(BODY, { expiry: 60_000 });
+    await Deno.remove(`${path}/${reference}`);
+    await Deno.mkdir(`${path}/${reference}`);
+    await assertRejects(() => store.get(reference));
+  });
+});

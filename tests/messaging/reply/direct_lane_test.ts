@@ -2,6 +2,9 @@
 
 import { assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
+import { turn } from "../../../async/turn.ts";
+import type { Link } from "../../../messaging/connection/topology_channel.ts";
+import { DirectLane } from "../../../messaging/reply/direct_lane.ts";
 import type { Channel } from "../../../transports/transport.ts";
 import { withChannels } from "../../support/changed_channels.ts";
 
@@ -77,4 +80,28 @@ Deno.test("a request is asked again, under its id, when the channel that its ans
   await consumer.cancel();
   await served;
   assertEquals(connection.health().requests.undeliveredReplies, 1);
+});
+
+Deno.test("a lane has ended when its channel has", async () => {
+  const ended = Promise.withResolvers<void>();
+  const channel = {
+    consume: () => Promise.resolve({ ended: new Promise(() => {}) }),
+    [Symbol.asyncDispose]: () => ended.promise,
+  };
+  const link = {
+    connection: { openChannel: () => Promise.resolve(channel) },
+  } as unknown as Link;
+  const lane = await DirectLane.open(
+    link,
+    DIRECT,
+    { deadline: Infinity, signal: undefined },
+    () => {},
+    () => {},
+  );
+  let isClosed = false;
+  const closing = lane.close().then(() => isClosed = true);
+  await turn();
+  assertEquals(isClosed, false);
+  ended.resolve();
+  await closing;
 });
