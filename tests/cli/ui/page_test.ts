@@ -272,6 +272,48 @@ testInBrowser(
   },
 );
 
+testInBrowser(
+  "dashi ui redrives a dead letter that lies in a queue which nothing tells to be one of dead letters",
+  { REDIS: redis },
+  async (_context, page) => {
+    const name = `ui-${crypto.randomUUID()}`;
+    const aside = `${name}.aside`;
+    const url = redis ?? "";
+    await using connection = createConnection(url);
+    await connection.declare([new Queue(name), new Queue(aside)]);
+    try {
+      await using channel = await connection.channel();
+      await channel.publish({
+        exchange: "",
+        routingKey: aside,
+        mandatory: false,
+        delay: 0,
+        properties: {
+          messageId: "m-1",
+          headers: {
+            "x-first-death-queue": name,
+            "x-death": [{ queue: name, reason: "rejected", count: 1 }],
+          },
+        },
+        body: new Uint8Array([49]),
+        republished: true,
+      });
+      await using ui = await startUi([url]);
+      await page.goto(ui.link);
+      await page.getByRole("searchbox").fill(aside);
+      await page.getByRole("button", { name: aside, exact: true }).click();
+      const item = page.locator(".messages li");
+      await item.getByRole("button", { name: "Redrive this one" }).click();
+      await told(page, "1 message redriven.");
+      assertEquals(await depth(connection, aside), 0);
+      assertEquals(await depth(connection, name), 1);
+    } finally {
+      await connection.delete(name);
+      await connection.delete(aside);
+    }
+  },
+);
+
 async function violations(page: Page): Promise<readonly string[]> {
   // The page itself may run no such script: this one comes by the browser's own door.
   await page.evaluate(axe.source);
