@@ -14,7 +14,7 @@ const ADVICE: Readonly<Record<string, string>> = {
     "The user lacks a permission for that: let an administrator grant it, or use another user.",
   "not-found": "Look at the spelling; dashi list shows what is there.",
   "precondition-failed":
-    "It is there, and was declared otherwise: use another name, or delete it first.",
+    "If it is there already, it was declared otherwise: use another name, or delete it first.",
   "transport-unknown":
     "The URL begins with the broker: amqp:// redis:// mongodb:// sqs:// beanstalk:// couchdb:// postgres:// nats:// sqlite: memory://",
   "dependency-missing": "Install the client's package, as the error says.",

@@ -385,6 +385,16 @@ Deno.test("the help of each command has the options that all commands take", asy
   assertMatch(out, /Global Options:\n +--url <url>[^]*--timeout[^]*--json/);
 });
 
+Deno.test("an argument that a queue cannot have is not taken for one that is there", async () => {
+  const args = ["declare", "q", "--argument", "x-max-length=abc"];
+  const { code, err } = await onTerminal(args, "memory://none", 80);
+  assertEquals(code, 1);
+  assertMatch(
+    err,
+    /"x-max-length" "abc": it must be .*\nIf it is there already/,
+  );
+});
+
 Deno.test("what cannot be followed is told to be no exchange and no queue", async () => {
   const { code, err } = await onTerminal(["tail", "x"], "memory://none", 80);
   assertEquals(code, 1);
