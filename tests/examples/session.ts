@@ -82,7 +82,7 @@ export async function play(
           patience / 1000
         } s "${command}" had not begun; until then was printed: ${
           JSON.stringify(lines)
-        }`,
+        }${stderr === "" ? "" : `, and on stderr: ${stderr}`}`,
       );
     }
     open++;
