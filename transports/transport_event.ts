@@ -2,7 +2,7 @@ import type { BindingDestination } from "../model/binding.ts";
 
 /** An event that a transport reports unasked. */
 export type TransportEvent =
-  /** Publishing is blocked. */
+  /** The broker takes no messages for now: as RabbitMQ by `connection.blocked`, and Redis by `MISCONF` or `BUSY`. */
   | { readonly type: "blocked"; readonly reason: string }
   /** And no longer. */
   | { readonly type: "unblocked" }

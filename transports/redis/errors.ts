@@ -1,3 +1,4 @@
+import { printable } from "../../model/foreign_text.ts";
 import {
   AccessRefusedError,
   AuthenticationError,
@@ -34,6 +35,18 @@ const NOT_NOW = /(?:^|: -)(MISCONF|BUSY)\b/;
 /** The server takes no writes for now. Nothing was done, and what is held is held still. */
 export class NotNowError extends ChannelError {
   override readonly name: string = "ChannelError";
+  /** The server's own words, shortened where they are long. */
+  readonly reply: string;
+
+  /** Makes one for an action, which follows `Cannot `. */
+  constructor(action: string, reply: string, cause: unknown) {
+    super(`Cannot ${action} now: ${reply}`, {
+      cause,
+      code: "channel-closed",
+      outcome: "not-sent",
+    });
+    this.reply = printable(reply);
+  }
 }
 
 /**
@@ -80,11 +93,7 @@ export function replyError(
     );
   }
   if (NOT_NOW.test(text)) {
-    return new NotNowError(`Cannot ${action} now: ${text}`, {
-      cause,
-      code: "channel-closed",
-      outcome: "not-sent",
-    });
+    return new NotNowError(action, text, cause);
   }
   const layout = /DASHI-LAYOUT=(\w+);/.exec(text)?.[1];
   if (layout !== undefined) {

@@ -1,5 +1,6 @@
 import { ClosedError } from "../../model/errors.ts";
 import type { Reserved, ReserveOptions, ReserveWant } from "../store/store.ts";
+import type { ConnectOptions } from "../transport.ts";
 import { untilReserved } from "../store/waiting.ts";
 import { decode, type RedisArgument, type RedisReply } from "./reply.ts";
 import type { Context } from "./context.ts";
@@ -54,6 +55,7 @@ export class Reserver {
   /** Queues that were declared when they were first asked for: if they go, their consumers end. */
   readonly #declared = new Set<string>();
   readonly #refresh: () => Promise<void>;
+  readonly #onEvent: ConnectOptions["onEvent"];
   readonly #rings: boolean;
   #sweptAt = -Infinity;
   /** How long to wait until the next look, without notifications: longer each time that there was nothing. */
@@ -64,6 +66,7 @@ export class Reserver {
   #over: Error | undefined;
   /** Until when a server is left alone that takes no writes for now. */
   #restsUntil = -Infinity;
+  #isBlocked = false;
 
   /** Makes one; `rings` says whether the server notifies of changes, and `refresh` reads those of the tables. */
   constructor(
@@ -74,6 +77,7 @@ export class Reserver {
     settings: {
       readonly strategy: RedisOptions["queueOrderStrategy"];
       readonly rings: boolean;
+      readonly onEvent: ConnectOptions["onEvent"];
       refresh(): Promise<void>;
     },
   ) {
@@ -84,6 +88,7 @@ export class Reserver {
     this.#strategy = settings.strategy;
     this.#rings = settings.rings;
     this.#refresh = settings.refresh;
+    this.#onEvent = settings.onEvent;
     this.#refreshedAt = context.clock.now();
   }
 
@@ -121,12 +126,14 @@ export class Reserver {
           if (refreshing !== undefined) await refreshing;
           const missing = this.#missing(wants);
           const taken = await this.#take(wants, deadline);
+          this.#setBlocked(undefined);
           if (taken.reservations.length > 0) this.#poll = FIRST_POLL;
           return { ...taken, missing };
         } catch (error) {
           // The consumer, and what it holds, stay.
           if (!(error instanceof NotNowError)) throw error;
           this.#restsUntil = clock.now() + AGAIN;
+          this.#setBlocked(error.reply);
           return NOTHING;
         }
       },
@@ -142,6 +149,16 @@ export class Reserver {
         return Math.min(left, look);
       },
     });
+  }
+
+  /** Tells, once, that the server takes no writes, and why; and that it does again. */
+  #setBlocked(reason: string | undefined): void {
+    const isBlocked = reason !== undefined;
+    if (isBlocked === this.#isBlocked) return;
+    this.#isBlocked = isBlocked;
+    this.#onEvent?.(
+      isBlocked ? { type: "blocked", reason } : { type: "unblocked" },
+    );
   }
 
   /** Without notifications about the tables, they are read again as often as all queues are looked at. */

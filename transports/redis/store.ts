@@ -132,6 +132,7 @@ export class RedisStore implements Store {
     this.#reserver = new Reserver(context, news, this.#fanout, settlements, {
       strategy,
       rings,
+      onEvent: options.onEvent,
       refresh: async () => {
         await tables.read({ type: "owner", name: this.#owner });
         await this.#follow();

@@ -71,11 +71,18 @@ test("a server that is busy with a script is waited for, and what is worked on s
   await connection.send(queue, "held");
   const native = await connection.native(nativeClient);
   const handled: string[] = [];
+  const told: string[] = [];
+  const hearing = (async () => {
+    for await (const event of connection.events()) {
+      if (event.type === "blocked") told.push(event.reason.slice(0, 4));
+      if (event.type === "unblocked") told.push(event.type);
+    }
+  })();
   let aborted = 0;
   const working = Promise.withResolvers<void>();
   const goOn = Promise.withResolvers<void>();
   const done = Promise.withResolvers<void>();
-  const consumer = connection.consumer(queue, { prefetch: 1 });
+  const consumer = connection.consumer(queue, { prefetch: 2 });
   const running = consumer.run(async ({ payload, signal }) => {
     signal.addEventListener("abort", () => aborted++);
     handled.push(payload);
@@ -94,6 +101,8 @@ test("a server that is busy with a script is waited for, and what is worked on s
       .catch((error) => refusal = error.message);
     return refusal.includes("BUSY");
   }, "a refusal");
+  await until(() => told.length > 0, "the event");
+  assertEquals(connection.health().ready, false);
   goOn.resolve();
   await raw.send("SCRIPT", "KILL");
   await looping;
@@ -104,6 +113,10 @@ test("a server that is busy with a script is waited for, and what is worked on s
   await running;
   assertEquals(handled.filter((each) => each === "held"), ["held"]);
   assert(await connection.native(nativeClient) === native);
+  await until(() => told.length > 1, "the end of it");
+  assertEquals(told.slice(0, 2), ["BUSY", "unblocked"]);
+  await connection.close();
+  await hearing;
 });
 
 /** The rights that a user may lack, and still get its messages. */
