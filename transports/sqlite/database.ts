@@ -300,20 +300,21 @@ export class SqliteDatabase implements Sql {
 /** Refuses a file in which some of the tables or columns are missing, and others are there. */
 async function checkTables(tx: Tx): Promise<void> {
   const rows = await tx.rows(
-    "SELECT name FROM sqlite_master WHERE type = 'table'",
+    `SELECT t.name AS name, c.name AS part
+      FROM sqlite_master t, pragma_table_info(t.name) c
+      WHERE t.type = 'table' AND t.name GLOB 'dashi_*'`,
   );
-  const found = new Set(rows.map(({ name }) => name));
+  const found = Map.groupBy(rows, ({ name }) => String(name));
   const tables: string[] = [];
   const columns: string[] = [];
   for (const [name, expected] of tablesOf(TYPES)) {
     const table = name.replace(".", "_");
-    if (found.has(table)) {
-      // Not pragma_table_info() in one statement for all: Bun 1.2.0 crashes at it.
-      const parts = await tx.rows(`PRAGMA table_info(${table})`);
-      const there = new Set(parts.map(({ name }) => name));
-      const away = expected.filter((each) => !there.has(each));
+    const there = found.get(table)?.map(({ part }) => part);
+    if (there === undefined) tables.push(table);
+    else {
+      const away = expected.filter((each) => !there.includes(each));
       columns.push(...away.map((each) => `${table}.${each}`));
-    } else tables.push(table);
+    }
   }
   const isNew = columns.length === 0 &&
     (!found.has("dashi_meta") ||
