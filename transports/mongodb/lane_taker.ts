@@ -137,8 +137,8 @@ export class LaneTaker {
         });
       }
     }));
-    const failure = takings.find(({ status }) => status === "rejected");
-    if (failure?.status === "rejected") {
+    const failure = takings.find((each) => each.status === "rejected");
+    if (failure !== undefined) {
       // Their messages are the first of them as before, for whoever takes the keys.
       await this.#pass(keys);
       throw failure.reason;

@@ -15,8 +15,6 @@ export class RecordReservation implements Reservation {
   readonly message: Publishing | Malformed;
   /** Whether a settlement failed half way: then the record may be gone by it. */
   isUncertain = false;
-  /** Whether it was removed, or put back. */
-  isSettled = false;
 
   /** Makes one of a record that had so many ms left to live. */
   constructor(queue: string, row: FullRow, timeLeft: number) {

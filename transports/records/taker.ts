@@ -273,7 +273,9 @@ export class Taker {
     const taken = claimed.map((each) =>
       each.status === "fulfilled" ? each.value : undefined
     );
-    const failure = [...claimed, ...dropped].find(isRejected);
+    const failure = [...claimed, ...dropped].find((each) =>
+      each.status === "rejected"
+    );
     if (failure !== undefined) {
       if (taken.every((each) => each === undefined)) throw failure.reason;
       cursor.rewindTo(start);
@@ -331,10 +333,4 @@ export class Taker {
   get #now(): number {
     return this.#database.now();
   }
-}
-
-function isRejected(
-  end: PromiseSettledResult<unknown>,
-): end is PromiseRejectedResult {
-  return end.status === "rejected";
 }

@@ -82,8 +82,6 @@ export class Unacked {
   ): Promise<Reservation[]> {
     const settling = reservations.map(async (each) => {
       if (!(each instanceof RecordReservation)) return each;
-      // By an attempt that failed for another of the same call.
-      if (each.isSettled) return undefined;
       const { row } = each;
       let isSettled: boolean;
       try {
@@ -94,7 +92,6 @@ export class Unacked {
         throw error;
       }
       this.#unacked.delete(each);
-      each.isSettled = isSettled;
       return isSettled ? undefined : each;
     });
     // Whoever tries again begins when nothing is under way any more.

@@ -14,9 +14,7 @@ export async function allTaken<T>(
   const taken = ends.flatMap((each) =>
     each.status === "fulfilled" ? each.value : []
   );
-  const failure = ends.find(({ status }) => status === "rejected");
-  if (taken.length === 0 && failure?.status === "rejected") {
-    throw failure.reason;
-  }
+  const failure = ends.find((each) => each.status === "rejected");
+  if (taken.length === 0 && failure !== undefined) throw failure.reason;
   return taken;
 }
