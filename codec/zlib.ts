@@ -32,12 +32,9 @@ interface Zlib {
  */
 function load(): Zlib | undefined {
   const process: unknown = Reflect.get(globalThis, "process");
-  const { require } = import.meta as ImportMeta & {
-    readonly require?: (name: string) => unknown;
-  };
   const found = hasBuiltins(process)
     ? process.getBuiltinModule("node:zlib")
-    : require?.("node:zlib"); // of Bun 1.2, which lacks the other at first
+    : undefined;
   return isZlib(found) ? found : undefined;
 }
 

@@ -1,5 +1,4 @@
 import { connect } from "node:net";
-import { cutSocket } from "./cut_socket.ts";
 
 /** A protocol that a server may speak, and the transports in whose URLs it is named. */
 export interface Protocol {
@@ -98,7 +97,7 @@ function ask(
     const known = () => ANSWERS.find(([pattern]) => pattern.test(heard))?.[1];
     function end(): void {
       clearTimeout(timer);
-      cutSocket(socket);
+      socket.destroy();
       resolve(known());
     }
     socket.on("connect", () => socket.write(words, "latin1"));

@@ -22,7 +22,7 @@ export function requireRuntime(
   const lacking = needs.filter(([, has]) => !has()).map(([name]) => name);
   if (lacking.length === 0) return;
   throw new Error(
-    `@dashi/mq needs Deno 2, Node 22 or Bun 1.2, or a later one; this is ${runtimeName()}, which lacks ${
+    `@dashi/mq needs Deno 2, Node 22.12 or Bun 1.2.17, or a later one; this is ${runtimeName()}, which lacks ${
       lacking.join(" and ")
     }`,
   );

@@ -70,7 +70,7 @@ export const MESSAGING: readonly ConformanceCase[] = [
       const producer = connection.producer({ declare: [queue] });
       const routingKey = queue.name;
       const payload = { text: "again ".repeat(1000) };
-      // Node has zstd since 22.15, and Bun 1.2 lacks it at first.
+      // Node has zstd since 22.15.
       const compressions = ["gzip", "brotli", "zstd"].filter((name) =>
         name !== "zstd" || "zstdCompressSync" in zlib
       );

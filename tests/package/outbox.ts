@@ -11,7 +11,7 @@ import { createOutbox } from "@dashi/mq/outbox";
 import { createSqlInbox } from "@dashi/mq/inbox_sql";
 import { inTransaction } from "@dashi/mq/sqlite";
 
-// Bun looks for what a literal names, be it imported or not, and 1.2.0 has no node:sqlite.
+// Bun looks for what a literal names, be it imported or not, and has no node:sqlite.
 const [module, name] = globalThis.Bun
   ? ["bun:sqlite", "Database"]
   : ["node:sqlite", "DatabaseSync"];

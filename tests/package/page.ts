@@ -37,9 +37,6 @@ async function look(link) {
 /** All that it prints: four files of the page, an event, and that it ended well. */
 const EXPECTED = `${"200 true\n".repeat(4)}event: all\n0`;
 
-/** Bun ends no server that somebody listens to before this version: docs/ui.md says so. */
-const TOO_OLD: readonly string[] = ["bun 1.2.0"];
-
 /**
  * Serves the page on each runtime.
  *
@@ -55,7 +52,7 @@ export async function* pages(
   await Deno.writeTextFile(`${folder}/page.mjs`, PROGRAM);
   for (const runtime of RUNTIMES) {
     const name = `${runtime.name} ${runtime.version}`;
-    if (runtime.name === "deno" || TOO_OLD.includes(name)) continue;
+    if (runtime.name === "deno") continue;
     const said = await attempt(
       await provide(runtime),
       `${folder}/page.mjs`,

@@ -34,7 +34,7 @@ const CASES: readonly Case[] = [
   {
     name: "node",
     version: "20.20.2",
-    refusal: /Error: @dashi\/mq needs Deno 2, Node 22 or Bun 1\.2/,
+    refusal: /Error: @dashi\/mq needs Deno 2, Node 22\.12 or Bun 1\.2\.17/,
   },
 ];
 

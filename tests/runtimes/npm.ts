@@ -15,7 +15,7 @@ export const RUNTIMES: readonly Runtime[] = [
   { name: "node", version: "22.12.0" },
   { name: "node", version: "24.0.0" },
   { name: "node", version: "26.10.0" },
-  { name: "bun", version: "1.2.0" },
+  { name: "bun", version: "1.2.17" },
   { name: "bun", version: "1.4.5" },
 ];
 

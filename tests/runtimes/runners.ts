@@ -33,7 +33,7 @@ export const RUNNERS: readonly Runner[] = [
   },
   {
     title: "tests in Bun's runner",
-    runtime: { name: "bun", version: "1.2.0" },
+    runtime: { name: "bun", version: "1.2.17" },
     args: ["test", "TESTS/bun.test.mjs"],
     passes: /\b3 pass\n\s*1 fail\n/,
   },

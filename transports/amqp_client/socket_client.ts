@@ -2,7 +2,6 @@ import { connect as connectTcp } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { nodeTlsOptions } from "../../model/tls_options.ts";
 import { endMark } from "../amqp_protocol/port.ts";
-import { cutSocket } from "../cut_socket.ts";
 import { peerOf } from "../peer.ts";
 import type { ClientDialOptions } from "./options.ts";
 import type { Wire, WireEvents } from "./wire.ts";
@@ -35,6 +34,6 @@ export function openSocket(
       void socket.write(mark, (error) => done(error ?? undefined)),
     peer: () => peerOf(socket),
     end: () => socket.destroySoon(),
-    destroy: () => cutSocket(socket),
+    destroy: () => void socket.destroy(),
   };
 }

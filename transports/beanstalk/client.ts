@@ -7,7 +7,6 @@ import {
   ResponseTooLargeError,
 } from "../../model/response_limit.ts";
 import { Ring } from "../../async/ring.ts";
-import { cutSocket } from "../cut_socket.ts";
 import { type Peer, peerOf } from "../peer.ts";
 
 /** The server's reply to one command. */
@@ -134,7 +133,7 @@ export class BeanstalkClient {
         socket.off("error", failed);
         resolve(new BeanstalkClient(socket, options));
       });
-      onSocket((reason) => cutSocket(socket, reason));
+      onSocket((reason) => void socket.destroy(reason));
     });
   }
 

@@ -32,7 +32,7 @@ import type { Sender } from "./https_client.ts";
 
 /** The platform's: its idle sockets keep no process alive. */
 const FETCH: Sender = {
-  // Redirects are refused by hand: by fetch's own way Bun 1.2 takes 304 for one.
+  // Redirects are refused by hand: by fetch's own way Bun 1.2.17 takes 304 for one.
   send: async (url, init) =>
     refuseRedirect(await fetch(url, { ...init, redirect: "manual" })),
   close() {},

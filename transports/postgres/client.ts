@@ -1,7 +1,6 @@
 import { Client, type ClientConfig, types } from "pg";
 import { nodeTlsOptions, type TlsOptions } from "../../model/tls_options.ts";
 import type { Row, Value } from "../sql/port.ts";
-import { type CutSocket, cutSocket } from "../cut_socket.ts";
 import { type DataSocket, RowReader } from "./binary_client.ts";
 import { type Peer, peerOf } from "../peer.ts";
 
@@ -253,12 +252,12 @@ function prepareSession(id: number): string {
 
 /** Closes its socket. */
 function cut(native: Client): void {
-  cutSocket(insideOf(native).stream);
+  insideOf(native).stream.destroy();
 }
 
 /** What of the client has no name in its types. */
 interface Inside {
-  readonly stream: CutSocket & DataSocket;
+  readonly stream: DataSocket & { destroy(): unknown };
   once(event: "connect" | "sslconnect", listener: () => void): void;
 }
 

@@ -12,7 +12,7 @@ Deno.test("a runtime that is too old is told in one line which ones will do", ()
   );
   assertEquals(
     (error as Error).message,
-    `@dashi/mq needs Deno 2, Node 22 or Bun 1.2, or a later one; this is ${navigator.userAgent}, which lacks iterator helpers`,
+    `@dashi/mq needs Deno 2, Node 22.12 or Bun 1.2.17, or a later one; this is ${navigator.userAgent}, which lacks iterator helpers`,
   );
 });
 
