@@ -29,6 +29,7 @@ import {
 } from "./tables.ts";
 import { type Terminal, UsageError } from "./terminal.ts";
 import { addUi } from "./ui/command_client.ts";
+import { VERSION } from "./version.ts";
 
 const DESCRIPTION = `Looks into a message broker, and mends what is in it.
 
@@ -79,6 +80,7 @@ export async function runArguments(terminal: Terminal): Promise<number> {
       ),
     )
     .addOption(new Option("--json", "JSON on a terminal, too"))
+    .version(VERSION, "-V, --version", "print the version of dashi")
     .showSuggestionAfterError()
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({

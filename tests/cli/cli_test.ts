@@ -325,6 +325,16 @@ Deno.test("a payload that is too deep for JSON.stringify is shown as bytes, and 
   }
 });
 
+Deno.test("dashi --version prints the version of the package, without a URL", async () => {
+  const { version } = JSON.parse(
+    await Deno.readTextFile(new URL("../../deno.json", import.meta.url)),
+  );
+  for (const args of [["--version"], ["-V"], ["dlq", "list", "--version"]]) {
+    const { code, out, err } = await onTerminal(args, "", 80);
+    assertEquals([code, out, err], [0, `${version}\n`, ""]);
+  }
+});
+
 Deno.test("the help of each command has the options that all commands take", async () => {
   const { code, out } = await onTerminal(["dlq", "show", "--help"], "", 80);
   assertEquals(code, 0);

@@ -4,6 +4,7 @@ import { dashi } from "./running.ts";
 /** What each shell is asked, and what it must answer with. */
 const ASKED = [
   ["dashi d", ["doctor", "declare", "delete", "dlq"]],
+  ["dashi --v", ["--version"]],
   ["dashi dlq re", ["redrive"]],
   ["dashi dlq redrive --r", ["--rate"]],
   ["dashi --json completions z", ["zsh"]],
