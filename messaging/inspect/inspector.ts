@@ -55,7 +55,7 @@ export class Inspector {
    * Asks the broker's server what it is, and what time it has.
    *
    * @param options How long it may take.
-   * @returns What it tells: RabbitMQ and beanstalkd tell no time, SQS no version, and PostgreSQL, SQLite and a broker in this process nothing.
+   * @returns What it tells: RabbitMQ and beanstalkd tell no time, SQLite neither, for its clock is this machine's, SQS no version, and a broker in this process nothing.
    *
    * @example A broker in this process
    * ```ts

@@ -10,6 +10,7 @@ const SERVERS = [
   ["MONGODB", /^MongoDB$/, true, true],
   ["COUCHDB", /^CouchDB$/, true, true],
   ["NATS", /^NATS$/, true, true],
+  ["POSTGRES", /^PostgreSQL$/, true, true],
   ["SQS", /^SQS$/, false, true],
 ] as const;
 
@@ -50,6 +51,16 @@ async function examine(
       : /clock: +not told by this broker\n/,
   );
 }
+
+Deno.test("dashi doctor tells the version of SQLite, whose clock is this machine's", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const url = `sqlite:${folder}/doctor.db`;
+    await examine(url, /^SQLite$/, true, false);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
 
 Deno.test("dashi doctor of a broker in the process tells no version", async () => {
   const { code, out } = await onTerminal(["doctor"], "memory://doctor", 200);

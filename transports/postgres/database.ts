@@ -4,6 +4,7 @@ import { Line } from "../../async/line.ts";
 import { connectionClosed } from "../connection_errors.ts";
 import { ServerTime } from "../server_time.ts";
 import type { Peer } from "../peer.ts";
+import type { ServerInfo } from "../server_info.ts";
 import { askOf } from "../../model/ask.ts";
 import type { SqlTransaction } from "../../model/transaction.ts";
 import type {
@@ -189,6 +190,20 @@ export class PostgresDatabase implements Sql {
           throw failure(this.#settings.broker, error, false);
         }
       }
+    });
+  }
+
+  serverInfo(): Promise<ServerInfo> {
+    return this.read(async (tx) => {
+      const [row] = await tx.rows(
+        `SELECT current_setting('server_version') AS version, ${NOW}`,
+      );
+      return {
+        product: "PostgreSQL",
+        // Whoever packed it says so behind: "15.18 (Debian 15.18-0+deb12u1)".
+        version: String(row?.version).split(" ")[0],
+        time: Number(row?.now),
+      };
     });
   }
 

@@ -1,6 +1,7 @@
 import type { SqlTransaction } from "../../model/transaction.ts";
 import type { OutboxRow } from "../outbox.ts";
 import type { Peer } from "../peer.ts";
+import type { ServerInfo } from "../server_info.ts";
 
 /** A value of a column. */
 export type Value = string | number | Uint8Array | null;
@@ -156,6 +157,8 @@ export interface Sql extends AsyncDisposable {
     work: (tx: Tx) => Promise<T>,
     how?: TransactOptions,
   ): Promise<T>;
+  /** Asks the database what it is. */
+  serverInfo(): Promise<ServerInfo>;
   /** Reads, and changes nothing. */
   read<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /**

@@ -4,6 +4,7 @@ import type { Rate } from "../../async/windows.ts";
 import type { OutboxRows } from "../outbox.ts";
 import type { Peer } from "../peer.ts";
 import type { Rates } from "../rates.ts";
+import type { ServerInfo } from "../server_info.ts";
 import { OWNER_TTL } from "../store/leases.ts";
 import { Lifeline } from "../store/lifeline.ts";
 import type {
@@ -25,6 +26,7 @@ import type {
   TransactionStore,
 } from "../store/store.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
+import { notAnswered } from "../connection_errors.ts";
 import { Admin } from "./admin.ts";
 import { listDelayed } from "./delayed.ts";
 import { Holder } from "./holder.ts";
@@ -341,6 +343,17 @@ export class SqlStore implements Store {
     this.#lifeline.end();
     if (this.#sql.destroy !== undefined) this.#sql.destroy();
     else void this.#sql[Symbol.asyncDispose]();
+  }
+
+  async serverInfo(options?: CallOptions): Promise<ServerInfo> {
+    const action = "ask the server what it is";
+    const refusal = this.#lifeline.refusal(action, options);
+    if (refusal !== undefined) throw refusal;
+    return await this.#lifeline.limits.wait(
+      this.#sql.serverInfo(),
+      this.#lifeline.limited(options),
+      () => notAnswered(action, "not-sent", "the database"),
+    ).catch(this.#onFailed);
   }
 
   peer(): Peer | undefined {

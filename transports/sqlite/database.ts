@@ -9,6 +9,7 @@ import type {
   TransactOptions,
   Tx,
 } from "../sql/port.ts";
+import type { ServerInfo } from "../server_info.ts";
 import { Listeners } from "../sql/listeners.ts";
 import {
   checkLayout,
@@ -129,6 +130,15 @@ export class SqliteDatabase implements Sql {
     { lazy = false }: TransactOptions = {},
   ): Promise<T> {
     return this.#line.enter(() => this.#transact(work, lazy));
+  }
+
+  /** Its clock is this machine's. */
+  serverInfo(): Promise<ServerInfo> {
+    return this.read(async (tx) => {
+      const [row] = await tx.rows("SELECT sqlite_version() AS version");
+      const version = row && String(row.version);
+      return { product: "SQLite", version, time: undefined };
+    });
   }
 
   read<T>(work: (tx: Tx) => Promise<T>): Promise<T> {

@@ -132,6 +132,7 @@ function sharing(
     keepsLazy: database.keepsLazy,
     now: () => database.now(),
     transact: (work, how) => database.transact(work, how),
+    serverInfo: () => database.serverInfo(),
     read: (work) => database.read(work),
     listen: (callback) => database.listen(callback),
     native: () => database.native(),
