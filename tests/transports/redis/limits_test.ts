@@ -1,7 +1,7 @@
 /** Servers that refuse what others do: memory that is full, rights that are few. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { Exchange, PublishError, Queue } from "@dashi/mq";
+import { ChannelError, Exchange, PublishError, Queue } from "@dashi/mq";
 import { nativeClient } from "@dashi/mq/redis";
 import { until } from "../../conformance/support.ts";
 import { connectTo, pause, Raw, test } from "../../support/redis.ts";
@@ -118,6 +118,55 @@ test("a server that is busy with a script is waited for, and what is worked on s
   await connection.close();
   await hearing;
 });
+
+test(
+  "a server that cannot write its snapshots is looked at, with what is due, and takes no writes",
+  async (server) => {
+    await using raw = new Raw(server.port);
+    await using connection = connectTo(server.url);
+    const jobs = new Queue<string>("jobs");
+    const ordered = new Queue<string>("ordered", { ordered: true });
+    for (const each of [jobs, ordered]) await connection.declare(each);
+    await connection.send(jobs, "due", { delay: 1 });
+    await connection.send(jobs, "delayed", { delay: 3_600_000 });
+    await connection.send(ordered, "first", { key: "one" });
+    await raw.send("CONFIG", "SET", "save", "3600 1000000");
+    const [, folder] = await raw.texts("CONFIG", "GET", "dir");
+    // Who cannot save does not end, either.
+    await using _ = {
+      async [Symbol.asyncDispose]() {
+        await raw.send("CONFIG", "SET", "save", "");
+      },
+    };
+    await Deno.mkdir(`${folder}/dump.rdb/in the way`, { recursive: true });
+    await raw.send("BGSAVE");
+    await until(
+      () => raw.send("SET", "a", 1).then(() => false, () => true),
+      "a server that takes no writes",
+    );
+    const { messageCount } = await connection.queueStatus(jobs);
+    const { ready, delayed } = await connection.inspect().queue(jobs);
+    assertEquals([messageCount, ready, delayed], [1, 1, 1]);
+    const names: string[] = [];
+    for await (const { name } of connection.inspect().queues()) {
+      names.push(name);
+    }
+    assertEquals(names.sort(), ["jobs", "ordered"]);
+    const peeked = await connection.queue(ordered).peek();
+    assertEquals(peeked.map(({ payload }) => payload), ["first"]);
+    const exchanges = await connection.inspect().exchanges();
+    assert(exchanges.length > 0);
+    await assertRejects(
+      () => connection.send(jobs, "next", { timeout: 1000 }),
+      ChannelError,
+      "MISCONF",
+    );
+    await Deno.remove(`${folder}/dump.rdb`, { recursive: true });
+    await raw.send("BGSAVE");
+    await connection.send(jobs, "next", { timeout: 60_000 });
+    assertEquals((await connection.queueStatus(jobs)).messageCount, 2);
+  },
+);
 
 /** The rights that a user may lack, and still get its messages. */
 const USERS: Readonly<Record<string, readonly string[]>> = {

@@ -18,14 +18,14 @@ local correction = redis.call('HMGET', TIME, 'offset', 'number')
 local offset, generation = tonumber(correction[1] or 0), correction[2] or '0'
 local function correct(to)
   local shift = math.max(0, -to) - math.max(0, -offset)
-  if shift ~= 0 then
+  if shift ~= 0 and takesWrites then
     local taken = redis.call('ZRANGE', INDEX, 0, 4999, 'WITHSCORES')
     for i = 1, #taken, 2 do
       redis.call('ZADD', INDEX, 'XX', string.format('%.3f', taken[i + 1] + shift / 1000), taken[i])
     end
   end
   offset, generation = to, string.format('%d', generation + 1)
-  redis.call('HSET', TIME, 'offset', string.format('%d', offset), 'number', generation)
+  if takesWrites then redis.call('HSET', TIME, 'offset', string.format('%d', offset), 'number', generation) end
 end
 if known ~= generation then expected = 0 end
 if wall + offset < expected - 2000 then correct(expected - wall) end

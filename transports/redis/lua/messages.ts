@@ -269,12 +269,18 @@ local function countVisible(queue)
 end
 `;
 
-/** ARGV: queues. Returns for each how many messages are ready, or why that cannot be said. */
+/**
+ * ARGV: queues. Returns for each how many messages are ready, or why that cannot be said. What
+ * is due counts, where the server takes no writes and it cannot be brought into sight.
+ */
 export const COUNT: string = String.raw`
 local counts = {}
 for i, queue in ipairs(ARGV) do
-  pass(queue, nil)
+  if takesWrites then pass(queue, nil) end
   counts[i] = countVisible(queue)
+  if not takesWrites and type(counts[i]) == 'number' then
+    counts[i] = counts[i] + redis.call('ZCOUNT', DELAYED .. queue, '-inf', now)
+  end
 end
 keepSizes()
 return counts

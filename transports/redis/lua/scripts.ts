@@ -26,6 +26,7 @@ import {
   APPLY,
   AT_FULL_MEMORY,
   BEAT,
+  LOOKING,
   MEND,
   MEND_END,
   MEND_PIECE,
@@ -134,10 +135,12 @@ local TIME = ${quote(layout.time)}
 local SIZED = ${quote(layout.sizes)}
 local DEADLINES = ${quote(layout.deadlines)}
 local LAYOUT = '${LAYOUT_VERSION}'
+local takesWrites = true
 `;
   const script = (...parts: readonly string[]) => constants + parts.join("");
   const consumers = (...parts: readonly string[]) =>
     script(AT_FULL_MEMORY, ...parts);
+  const looks = (...parts: readonly string[]) => script(LOOKING, ...parts);
   const queue = `local QUEUE = string.sub(P, ${
     new TextEncoder().encode(prefix).length + 2
   }, -2)\n`;
@@ -155,21 +158,21 @@ local LAYOUT = '${LAYOUT_VERSION}'
     renew: consumers(CLOCK, RENEW),
     overdue: consumers(CLOCK, OVERDUE),
     beat: consumers(CLOCK, VERSION, BEAT),
-    read: consumers(...MENDING, OTHERS, READ),
+    read: looks(...MENDING, OTHERS, READ),
     mendPiece: consumers(...MENDING, MEND_PIECE),
     mendEnd: consumers(...MENDING, MEND_END),
     apply: consumers(...MENDING, READY, APPLY),
-    count: consumers(...PASSING, COUNT_VISIBLE, COUNT),
+    count: looks(...PASSING, COUNT_VISIBLE, COUNT),
     ripen: consumers(...PASSING, RIPEN),
     changeDelayed: consumers(...ORDERED, CHANGE_DELAYED),
-    listDelayed: consumers(...ORDERED, LIST_DELAYED),
+    listDelayed: looks(...ORDERED, LIST_DELAYED),
     purge: consumers(SIZES, PURGE),
     unacked: script(UNACKED_OF),
     aside: consumers(EXPIRY, IS_ORDERED, ORDER, ASIDE),
     back: consumers(CLOCK_TIME, ...USED, BACK),
-    look: consumers(CLOCK, EXPIRY, IS_ORDERED, COUNT_VISIBLE, LOOK),
-    tally: consumers(TALLY),
-    peekOrdered: consumers(PEEK_ORDERED),
+    look: looks(CLOCK, EXPIRY, IS_ORDERED, COUNT_VISIBLE, LOOK),
+    tally: script(TALLY),
+    peekOrdered: script(PEEK_ORDERED),
     use: consumers(CLOCK, ...USED, USE),
     adjust: consumers(CLOCK, ADJUST),
     admit: consumers(ADMIT),

@@ -77,7 +77,7 @@ end
 local function mend(exchange, most)
   local set, permanent = BINDINGS .. exchange, PERMANENT .. exchange
   -- As Kombu sweeps: none has refreshed it in its time, and nobody has a binding for good.
-  local at = redis.call('ZSCORE', DEADLINES, exchange)
+  local at = takesWrites and redis.call('ZSCORE', DEADLINES, exchange)
   if at and tonumber(at) <= calendar() then
     if redis.call('EXISTS', permanent) == 0 then redis.call('UNLINK', set) end
     redis.call('ZREM', DEADLINES, exchange)
@@ -99,7 +99,7 @@ end
  */
 export const READ: string = String.raw`
 local version, routes, epoch, count = versions()
-local answer = {version, 'none', {}, unused(), routes}
+local answer = {version, 'none', {}, takesWrites and unused() or {}, routes}
 if ARGV[1] ~= version then
   local known, at = string.match(ARGV[1], '^(.*%.)(%d+)$')
   local behind = known == epoch and count - at
@@ -340,6 +340,16 @@ return answer
  */
 export const AT_FULL_MEMORY: string = String.raw`
 redis.call('ZREM', OWNERS, '')
+`;
+
+/**
+ * The same for a script that looks, and writes what it found to be due only by the way: a server
+ * that cannot write its snapshots takes no writes for now, and is looked at all the same.
+ */
+export const LOOKING: string = String.raw`
+local tried = redis.pcall('ZREM', OWNERS, '')
+takesWrites = type(tried) == 'number'
+if not takesWrites and not string.find(tried.err, 'MISCONF', 1, true) then return tried end
 `;
 
 /**
