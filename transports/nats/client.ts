@@ -301,6 +301,20 @@ export class NatsClient {
     });
   }
 
+  /** Waits so many ms, and no longer than the connection lives: then it rejects. */
+  async pause(duration: number): Promise<void> {
+    let stop = () => {};
+    try {
+      await this.whileOpen(
+        new Promise<void>((resolve) => {
+          stop = this.#clock.timer(resolve, duration);
+        }),
+      );
+    } finally {
+      stop();
+    }
+  }
+
   /** Closes: what was published has left. */
   async close(): Promise<void> {
     await this.#connection.close();

@@ -177,7 +177,7 @@ export class Queues {
       } else if (found !== undefined && clock.now() > patience) {
         await this.#delete(stream);
       } else {
-        await new Promise<void>((resolve) => clock.timer(resolve, 50));
+        await client.pause(50);
       }
     }
     if (await isDeclared()) return { ...names, name: queue, mark, consumer };

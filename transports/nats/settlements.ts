@@ -106,7 +106,7 @@ export class Settlements {
       // Nobody reads the acks of a queue that was deleted; nor does a server that is ending,
       // or a cluster that elects: those read them when they are back.
       if (await this.#isGone(all[last])) return false;
-      await new Promise<void>((resolve) => this.#clock.timer(resolve, PAUSE));
+      await this.#client.pause(PAUSE);
     }
   }
 

@@ -1,7 +1,8 @@
 /** A cluster whose slots move, and whose primaries are killed, while messages flow. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Connection, Queue } from "@dashi/mq";
+import { type Clock, SYSTEM_CLOCK } from "../../../async/clock.ts";
 import type { QueueDeclaration } from "../../../model/queue.ts";
 import type { DeliveryTag } from "../../../model/message.ts";
 import { createTransport } from "../../../transports/redis/mod.ts";
@@ -47,6 +48,25 @@ function queueNamed(name: string): QueueDeclaration {
     exclusive: false,
     autoDelete: false,
     arguments: {},
+  };
+}
+
+/** The machine's clock; the timers that are set are noted, with their times. */
+function noting(timers: Map<() => void, number>): Clock {
+  return {
+    ...SYSTEM_CLOCK,
+    timer(callback, delay) {
+      const stop = () => {
+        cancel();
+        timers.delete(stop);
+      };
+      const cancel = SYSTEM_CLOCK.timer(() => {
+        timers.delete(stop);
+        callback();
+      }, delay);
+      timers.set(stop, delay);
+      return stop;
+    },
   };
 }
 
@@ -140,11 +160,12 @@ testAlone(
       arguments: ["--cluster-require-full-coverage", "no"],
     });
     try {
-      const connection = await connect({
+      const harness = {
         transport: createTransport(),
         url: cluster.url,
         [Symbol.asyncDispose]: () => Promise.resolve(),
-      });
+      };
+      const connection = await connect(harness);
       await using channel = await connection.openChannel(soon());
       const [first, second, third] = await Promise.all(
         QUEUES.map(async ({ name }) => ({
@@ -174,6 +195,19 @@ testAlone(
         "rejected",
         "rejected",
       ]);
+      // Who waits for the slot leaves no timer behind when its connection closes.
+      const timers = new Map<() => void, number>();
+      const leaving = await connect(harness, { clock: noting(timers) });
+      const empty = await leaving.openChannel(soon());
+      const waiting = assertRejects(() => empty.get(other.name, soon()));
+      await until(
+        "A longest pause",
+        30_000,
+        () => Promise.resolve([...timers.values()].includes(200)),
+      );
+      await leaving[Symbol.asyncDispose]();
+      assertEquals([...timers.values()], []);
+      await waiting;
       await other.holder.command("CLUSTER", "ADDSLOTS", slot);
       const acked = await ackAll(soon());
       assertEquals(

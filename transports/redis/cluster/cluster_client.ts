@@ -48,6 +48,7 @@ export class Cluster implements AsyncDisposable {
   readonly #timeout: number;
   readonly #nodes = new Map<string, Node>();
   readonly #settle: (reason: CloseReason) => void;
+  readonly #pauses = new Set<() => void>();
   #slots: string[] = [];
   #reason: CloseReason | undefined;
   #refreshing: Promise<void> | undefined;
@@ -165,7 +166,7 @@ export class Cluster implements AsyncDisposable {
       await this.#refresh();
       // Where another node has it by now, nothing is to be waited for.
       if (pause > FIRST_PAUSE || !/^MOVED/.test(String(error.cause))) {
-        await new Promise<void>((go) => this.#clock.timer(go, pause));
+        await this.#pause(pause);
       }
       if (this.#clock.now() >= deadline) throw error;
       if (this.#reason !== undefined) throw this.#over("go on");
@@ -177,6 +178,20 @@ export class Cluster implements AsyncDisposable {
         error = again;
       }
     }
+  }
+
+  /** Waits so many ms, and no longer than until the end. */
+  #pause(duration: number): Promise<void> {
+    if (this.#reason !== undefined) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = () => {
+        stop();
+        this.#pauses.delete(done);
+        resolve();
+      };
+      const stop = this.#clock.timer(done, duration);
+      this.#pauses.add(done);
+    });
   }
 
   /** Asks a node which has which slots, once for all calls at the same time. */
@@ -257,6 +272,7 @@ export class Cluster implements AsyncDisposable {
   #end(reason: CloseReason): void {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
+    for (const end of this.#pauses) end();
     this.#settle(reason);
   }
 }
