@@ -18,6 +18,8 @@ export interface Dial {
   readonly timeout: number;
   /** Milliseconds for an answer, beyond which the server counts as gone. */
   readonly patience: number;
+  /** Milliseconds after which the server ends a transaction of whose client it hears nothing. */
+  readonly mostIdle: number;
   /** The most that one message of the server may have, bytes. */
   readonly maxResponseSize: number;
   /** When it aborts, what is not there yet is given up. */
@@ -58,6 +60,8 @@ export interface PostgresClient {
   readonly id: number;
   /** Whether a pooler stands between: each transaction may have another session of the server. */
   readonly isPooled: boolean;
+  /** The statements by which a transaction begins whose session is nobody's own. */
+  readonly settings: readonly string[];
   /** Tells who is at the other end of its socket. */
   peer(): Peer | undefined;
   readonly native: unknown;
@@ -119,6 +123,7 @@ export async function dial(
     name,
     timeout,
     patience,
+    mostIdle,
     maxResponseSize,
     signal,
     onLost,
@@ -161,7 +166,9 @@ export async function dial(
   try {
     await native.connect();
     id = Number((native as { processID?: number | null }).processID ?? 0);
-    const { rows: [session] } = await native.query(prepareSession(id));
+    const { rows: [session] } = await native.query(
+      prepareSession(id, mostIdle),
+    );
     isPooled = session?.id !== id;
   } catch (error) {
     isOver = true;
@@ -186,6 +193,7 @@ export async function dial(
     peer: () => peerOf(insideOf(native).stream),
     id,
     isPooled,
+    settings: isPooled ? [`SELECT ${settings(mostIdle, true).join()}`] : [],
     async exec(sql) {
       const results: unknown = await native.query(sql);
       const last = Array.isArray(results) ? results.at(-1) : results;
@@ -233,21 +241,27 @@ function notRead(): never {
 }
 
 /**
- * The settings of our sessions. Tables that are small today are not read from end to end by
- * a plan that is kept. Where that cannot be helped, its price makes no plan worth compiling.
+ * Sets what our sessions need. Tables that are small today are not read from end to end by a
+ * plan that is kept; where that cannot be helped, its price makes no plan worth compiling. A
+ * transaction holds locks that all others wait for: it does not outlast a client that stands
+ * still, or whose machine is gone. Who runs the server may have set a limit, which stays.
  */
-export const SETTINGS: readonly (readonly [name: string, value: string])[] = [
-  ["enable_seqscan", "off"],
-  ["jit", "off"],
-];
+function settings(mostIdle: number, isLocal: boolean): readonly string[] {
+  const idle = "idle_in_transaction_session_timeout";
+  return [
+    `set_config('enable_seqscan', 'off', ${isLocal})`,
+    `set_config('jit', 'off', ${isLocal})`,
+    `set_config('${idle}', CASE current_setting('${idle}')
+      WHEN '0' THEN '${mostIdle}' ELSE current_setting('${idle}') END, ${isLocal})`,
+  ];
+}
 
 /** Asks for the number of the session, and sets what it needs if it is ours alone. */
-function prepareSession(id: number): string {
-  const settings = SETTINGS.map(([name, value]) =>
-    `, CASE WHEN pg_backend_pid() = ${id}
-      THEN set_config('${name}', '${value}', false) END`
+function prepareSession(id: number, mostIdle: number): string {
+  const ours = settings(mostIdle, false).map((each) =>
+    `, CASE WHEN pg_backend_pid() = ${id} THEN ${each} END`
   );
-  return `SELECT pg_backend_pid() AS id${settings.join("")}`;
+  return `SELECT pg_backend_pid() AS id${ours.join("")}`;
 }
 
 /** Closes its socket. */

@@ -24,7 +24,7 @@ import {
   type Types,
 } from "../sql/schema.ts";
 import { callersFailure, PLACE, PostgresCallersTx } from "./callers_tx.ts";
-import { type PostgresClient, SETTINGS } from "./client.ts";
+import type { PostgresClient } from "./client.ts";
 import { failure, isInTheWay, stateOf } from "./errors.ts";
 import { Starts } from "./starts.ts";
 import {
@@ -284,9 +284,7 @@ export class PostgresDatabase implements Sql {
     const begun = client.exec([
       // A user may have another level: that would show what was there before the lock was.
       "BEGIN ISOLATION LEVEL READ COMMITTED",
-      ...client.isPooled
-        ? SETTINGS.map(([name, value]) => `SET LOCAL ${name} = ${value}`)
-        : [],
+      ...client.settings,
       ...lazy ? ["SET LOCAL synchronous_commit = off"] : [],
       `SELECT pg_advisory_xact_lock${shared}(${this.#lock})`,
     ].join(";"));

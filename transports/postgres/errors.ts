@@ -51,9 +51,10 @@ const FINAL = /^(2[123]|42|44|54|P0)/;
 /**
  * Answers after which the session, the server or our tables are not what they were, which a
  * connection that is made anew finds out: it is cut off, another server is the primary now
- * (25006), what was prepared is gone or old (26, 0A), and so are tables (3D, 3F, 42P01, 42703).
+ * (25006), it stood still within a transaction (25P03, 25P04), what was prepared is gone or
+ * old (26, 0A), and so are tables (3D, 3F, 42P01, 42703).
  */
-const GONE = /^(08|57P|25006|26|0A|3D|3F|42P01|42703)/;
+const GONE = /^(08|57P|25006|25P0[34]|26|0A|3D|3F|42P01|42703)/;
 
 /** Of those the answers about schemas, tables and columns. */
 const OF_TABLES = /^(3F|42)/;

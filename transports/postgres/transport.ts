@@ -20,6 +20,12 @@ import { dialError } from "./errors.ts";
 import { readPostgresOptions } from "./options.ts";
 
 /**
+ * A transaction whose client stands still is ended after half a lease, and within these limits,
+ * ms: those who wait for its locks keep what they hold, whose leases they cannot renew meanwhile.
+ */
+const [LEAST_IDLE, MOST_IDLE] = [5000, 60_000];
+
+/**
  * Makes the PostgreSQL transport.
  *
  * @returns The transport.
@@ -54,6 +60,7 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
         ? operationTimeout
         : Math.max(deadline - clock.now(), 1),
       patience: mostSilence(heartbeat, operationTimeout),
+      mostIdle: Math.min(Math.max(settings.lease / 2, LEAST_IDLE), MOST_IDLE),
       signal: giveUp.signal,
       onLost: (error) =>
         resolve(connectionLost(broker, errorText(error), { cause: error })),

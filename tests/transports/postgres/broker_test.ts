@@ -1,8 +1,13 @@
 import { assert, assertEquals } from "@std/assert";
-import { createConnection, Queue } from "@dashi/mq";
+import { type Connection, createConnection, Queue } from "@dashi/mq";
 import { createOutbox, type OutboxEvent } from "@dashi/mq/outbox";
 import { nativeClient } from "@dashi/mq/postgres";
-import { rejectsWith, unique, until } from "../../conformance/support.ts";
+import {
+  arrives,
+  rejectsWith,
+  unique,
+  until,
+} from "../../conformance/support.ts";
 import { test, withClient, withSchema } from "../../support/postgres_client.ts";
 import { killProcesses } from "../../support/process_kills.ts";
 import { Proxy } from "../../support/proxy.ts";
@@ -140,6 +145,46 @@ test("a connection that has fallen silent is lost after two heartbeats, and the 
   assertEquals((await connection.queueStatus(queue)).messageCount, 2);
   await connection.delete(queue.name);
 });
+
+test("a machine that is gone in the middle of a take, or of a declaration, holds up others for half a lease", (url) =>
+  withSchema(url, async (own, schema) => {
+    const queue = new Queue<number>(unique("gone"), { ordered: true });
+    await using other = createConnection(own);
+    await other.send(queue, 1, { key: "a" });
+    const verbs: ((gone: Connection) => Promise<unknown>)[] = [
+      (gone) => gone.queue(queue).get(),
+      (gone) => gone.declare(new Queue(unique("new"))),
+    ];
+    for (const verb of verbs) {
+      await using proxy = Proxy.to(url);
+      await using gone = createConnection(
+        `${proxy.urlOf(own)}&visibility_timeout=10`,
+        { heartbeat: 0, operationTimeout: 120_000, onUnhandled: () => {} },
+      );
+      await gone.declare(queue);
+      await withClient(url, async (client) => {
+        await client.query("BEGIN");
+        await client.query(
+          `LOCK TABLE ${schema}.lanes, ${schema}.topology IN EXCLUSIVE MODE`,
+        );
+        verb(gone).catch(() => {});
+        await until(async () => {
+          const { rows } = await client.query(
+            `SELECT 1 FROM pg_locks
+              WHERE NOT granted AND relation = ANY ($1::regclass[])`,
+            [[`${schema}.lanes`, `${schema}.topology`]],
+          );
+          return rows.length > 0;
+        }, "a transaction that waits");
+        // From now on nothing is heard of it, and it hears nothing.
+        proxy.stall();
+        await client.query("COMMIT");
+      });
+      const message = await arrives(other.queue(queue).get(), "a message");
+      assertEquals(message?.payload, 1);
+      await message?.requeue();
+    }
+  }));
 
 test("what two connections put back out of the quarantine at once comes once", (url) =>
   withSchema(url, async (own, schema) => {
