@@ -84,7 +84,8 @@ function write(payload: () => unknown): string {
  */
 export function parseJson(text: string): unknown {
   const value = parseLooseJson(text);
-  if (!text.includes('"__type__"')) return value;
+  // Without its quotes: there are many in JSON, and each would be looked at.
+  if (!text.includes("__type__")) return value;
   try {
     return revive(value);
   } catch (cause) {
