@@ -1,4 +1,7 @@
-import { UnsupportedError } from "../../model/errors.ts";
+import {
+  PreconditionFailedError,
+  UnsupportedError,
+} from "../../model/errors.ts";
 import type { Binding } from "../../model/binding.ts";
 import type { ExchangeDeclaration } from "../../model/exchange.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
@@ -30,6 +33,8 @@ import {
 
 /** On how many partitions the keys are spread where nobody says. */
 export const PARTITIONS = 16;
+
+const UTF8 = new TextEncoder();
 
 /** How many slots there are, and the headers that say which is a message's. */
 const SLOTS = [16, 256] as const;
@@ -92,6 +97,18 @@ export function partitionOf(name: string, index: number): string {
   return `${name}.${index + 1}`;
 }
 
+/** The longest name of anything on an AMQP broker, bytes. */
+const MAX_NAME = 255;
+
+/**
+ * Says whether there may be an ordered queue of a name, for that of its exchange is longer.
+ *
+ * @param name The queue's name.
+ */
+export function mayBeOrdered(name: string): boolean {
+  return UTF8.encode(keysExchange(name)).length <= MAX_NAME;
+}
+
 /**
  * Reads how many partitions a declaration asks for.
  *
@@ -109,7 +126,7 @@ export function partitionsOf(
  * Refuses a declaration that makes no ordered queue.
  *
  * @param declaration The declaration.
- * @throws {PreconditionFailedError} If an argument is bad.
+ * @throws {PreconditionFailedError} If an argument is bad, or the name is too long.
  * @throws {UnsupportedError} If it has no name, or is a stream.
  */
 export function checkOrdered(declaration: QueueDeclaration): void {
@@ -118,6 +135,16 @@ export function checkOrdered(declaration: QueueDeclaration): void {
   if (name === "") {
     throw new UnsupportedError(
       "Cannot declare an ordered queue without a name: those of its partitions are made of it",
+    );
+  }
+  const longest = restExchange(
+    orderedQueue(name, partitionsOf(declaration) ?? PARTITIONS),
+  );
+  const excess = UTF8.encode(longest).length - MAX_NAME;
+  if (excess > 0) {
+    throw new PreconditionFailedError(
+      `Cannot declare queue "${name}" as ordered: the names of its parts are made of its own, and would have ${excess} bytes more than the ${MAX_NAME} that AMQP allows; give it a shorter one`,
+      { outcome: "not-sent" },
     );
   }
   if (given["x-queue-type"] === "stream") {
@@ -193,8 +220,6 @@ export function restExchange(
 ): string {
   return `${exchange}.${partitions.length}`;
 }
-
-const UTF8 = new TextEncoder();
 
 /**
  * Puts beside a message's key the numbers by which ordered queues find its partition.

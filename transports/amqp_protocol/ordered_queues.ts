@@ -7,6 +7,7 @@ import type { Channel } from "../transport.ts";
 import { KEY_HEADER } from "../../virtual/message_key.ts";
 import {
   keysExchange,
+  mayBeOrdered,
   type OrderedQueue,
   orderedQueue,
   partitionOf,
@@ -112,7 +113,9 @@ export class OrderedQueues {
 
   /** Looks for one at the broker. Callers that wait for the same go on in their order. */
   async look(name: string): Promise<OrderedQueue | undefined> {
-    if (name === "" || name.startsWith("amq.")) return undefined;
+    if (name === "" || name.startsWith("amq.") || !mayBeOrdered(name)) {
+      return undefined;
+    }
     let looking = this.#looking.get(name);
     if (looking === undefined) {
       looking = this.#look(name).finally(() => this.#looking.delete(name));

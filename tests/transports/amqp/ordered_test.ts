@@ -4,6 +4,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   createConnection,
   Exchange,
+  NotFoundError,
   PreconditionFailedError,
   Queue,
   UnroutableError,
@@ -96,6 +97,38 @@ testQueue(
     );
   },
 );
+
+test("a queue with a name so long that none of it can be ordered is published to with a key, and deleted, by its name alone", async ({ url }) => {
+  for (const bytes of [250, 251, 255]) {
+    const name = `dashi-long-${crypto.randomUUID()}`.padEnd(bytes, "x");
+    {
+      await using connection = createConnection(url);
+      await connection.declare(new Queue(name));
+    }
+    await using byName = createConnection(url);
+    await byName.producer().publish(1, { routingKey: name, key: "a" });
+    assertEquals((await byName.queue(name).get())?.payload, 1);
+    assertEquals(await byName.delete(name), 0);
+    await assertRejects(() => byName.queue(name).get(), NotFoundError);
+  }
+});
+
+test("an ordered queue whose parts would have no room for their names is refused, and nothing of it declared", async ({ url }) => {
+  await using connection = createConnection(url);
+  const name = `dashi-long-${crypto.randomUUID()}`.padEnd(249, "x");
+  await assertRejects(
+    () => connection.declare(new Queue(name, { ordered: true })),
+    PreconditionFailedError,
+    "2 bytes more than the 255",
+  );
+  await assertRejects(
+    () => connection.check(new Exchange(`${name}.keys`, { type: "headers" })),
+    NotFoundError,
+  );
+  const fits = new Queue(name.slice(0, 247), { ordered: true });
+  await connection.declare(fits);
+  await connection.delete(fits);
+});
 
 testQueue(
   "an ordered queue is bound by whoever declares it, and unbound by its name",
