@@ -1,7 +1,11 @@
 import type { QueueStatus } from "../../model/queue.ts";
 import { quote } from "../../model/foreign_text.ts";
 import { bindingTo } from "../entities/entities.ts";
-import { Exchange, type ExchangeBinding } from "../entities/exchange.ts";
+import {
+  Exchange,
+  type ExchangeBinding,
+  readBinding,
+} from "../entities/exchange.ts";
 import { Queue } from "../entities/queue.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
 import type { OperationOptions } from "../operation_options.ts";
@@ -114,7 +118,10 @@ export async function unbindEntity(
   const destination = entity instanceof Exchange
     ? { kind: "exchange", name: entity.name } as const
     : { kind: "queue", name: queueNameIn(session, entity, "unbind") } as const;
-  const binding = bindingTo(destination, from);
+  const binding = bindingTo(
+    destination,
+    readBinding(from, `${destination.kind} ${quote(destination.name)}`),
+  );
   await onTopology(
     session,
     options,

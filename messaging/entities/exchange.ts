@@ -6,6 +6,7 @@ import {
   ROUTING_TYPES,
 } from "../../model/exchange.ts";
 import type { FieldTable } from "../../model/field_table.ts";
+import { OptionError } from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
 import { checkSchema, type PayloadSchema } from "./schema.ts";
@@ -79,6 +80,7 @@ export class Exchange<T = unknown> implements ExchangeDeclaration {
   /**
    * Makes a declaration.
    *
+   * @throws {OptionError} If an option is unknown, or a binding is none.
    * @throws {TypeError} If the type is none of the four, nor a plugin's.
    */
   constructor(name: string, options: ExchangeOptions<T> = {}) {
@@ -100,7 +102,7 @@ export class Exchange<T = unknown> implements ExchangeDeclaration {
     this.durable = options.durable ?? true;
     this.autoDelete = options.autoDelete ?? false;
     this.internal = options.internal ?? false;
-    this.bindings = options.bindings ?? [];
+    this.bindings = readBindings(options.bindings, `exchange ${quote(name)}`);
     this.schema = options.schema;
     const { alternateExchange } = options;
     this.alternateExchange = alternateExchange;
@@ -155,6 +157,53 @@ export function binding(
   if (typeof exchange === "string") checkName("exchange", exchange);
   checkShortString("routing key", routingKey);
   return { exchange, routingKey, arguments: arguments_ };
+}
+
+const BINDING: KnownOptions = optionsOf<ExchangeBinding>("a binding", {
+  exchange: "string|object",
+  routingKey: "string",
+  arguments: "object",
+}, { source: '"exchange"', key: '"routingKey"', pattern: '"routingKey"' });
+
+/**
+ * Reads bindings, which may be objects that no compiler has seen: what they leave out is as
+ * {@linkcode binding} has it.
+ *
+ * @param bindings The bindings as they were given.
+ * @param of The entity that has them, for an error.
+ * @returns The bindings.
+ * @throws {OptionError} If one is none.
+ */
+export function readBindings(
+  bindings: readonly ExchangeBinding[] | undefined = [],
+  of: string,
+): readonly ExchangeBinding[] {
+  return bindings.map((each) => readBinding(each, of));
+}
+
+/**
+ * Reads one binding, in the same way.
+ *
+ * @param given The binding as it was given.
+ * @param of The entity that has it, for an error.
+ * @returns The binding.
+ * @throws {OptionError} If it is none.
+ */
+export function readBinding(
+  given: ExchangeBinding,
+  of: string,
+): ExchangeBinding {
+  const isNone = Object(given) !== given || given instanceof Exchange ||
+    Array.isArray(given);
+  if (!isNone) checkKnown(given, BINDING);
+  if (isNone || given.exchange === undefined) {
+    throw new OptionError(
+      `Cannot use ${
+        isNone ? quote(given) : 'an object without "exchange"'
+      } as a binding of ${of}: make it by binding(exchange, routingKey)`,
+    );
+  }
+  return binding(given.exchange, given.routingKey, given.arguments);
 }
 
 /**

@@ -8,6 +8,7 @@ import {
   Exchange,
   type ExchangeBinding,
   exchangeName,
+  readBindings,
 } from "./exchange.ts";
 import { checkSchema, type PayloadSchema } from "./schema.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
@@ -118,7 +119,7 @@ export class Queue<T = unknown> implements QueueDeclaration {
     this.durable = options.durable ?? true;
     this.exclusive = options.exclusive ?? false;
     this.autoDelete = options.autoDelete ?? this.exclusive;
-    this.bindings = bindingsOf(options);
+    this.bindings = bindingsOf(name, options);
     this.deadLetterExchange = options.deadLetterExchange;
     this.schema = options.schema ?? schemaOf<T>(options.exchange);
     this.deadLetter = deadLetterOf(name, options);
@@ -145,8 +146,12 @@ function schemaOf<T>(
   return exchange.schema as PayloadSchema<T> | undefined; // the compiler has held T to it
 }
 
-function bindingsOf(options: AnyQueueOptions): readonly ExchangeBinding[] {
-  const { exchange, routingKey, bindingArguments, bindings = [] } = options;
+function bindingsOf(
+  name: string,
+  options: AnyQueueOptions,
+): readonly ExchangeBinding[] {
+  const { exchange, routingKey, bindingArguments } = options;
+  const bindings = readBindings(options.bindings, `queue ${quote(name)}`);
   // Every queue is bound to the default exchange, by its name.
   if (exchange === undefined || exchangeName(exchange) === "") return bindings;
   return [binding(exchange, routingKey, bindingArguments), ...bindings];

@@ -1,7 +1,7 @@
 /** The properties of entities without a broker. */
 
-import { assertEquals } from "@std/assert";
-import { Exchange, Queue } from "@dashi/mq";
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { createConnection, Exchange, OptionError, Queue } from "@dashi/mq";
 import { isBuiltIn, routes } from "../../../messaging/entities/entities.ts";
 
 Deno.test("entities say whether a message reaches one of their queues, however many exchanges are between", () => {
@@ -31,4 +31,46 @@ Deno.test("of a direct exchange a queue gets what has its key alone", () => {
 Deno.test("the default exchange and those of amq. are the broker's own", () => {
   const names = ["", "amq.topic", "orders", "my.amq."];
   assertEquals(names.map(isBuiltIn), [true, true, false, false]);
+});
+
+/** What no compiler has seen. */
+const NO_BINDINGS: readonly [unknown, string][] = [
+  [null, "null as a binding of"],
+  [5, "5 as a binding of"],
+  ["orders", '"orders" as a binding of'],
+  [[], "an array as a binding of"],
+  [{}, 'an object without "exchange" as a binding of'],
+  [new Exchange("orders"), "make it by binding(exchange, routingKey)"],
+  [{ exchange: "orders", routingkey: "a" }, 'did you mean "routingKey"'],
+  [{ exchange: "orders", key: "a" }, 'here it is "routingKey"'],
+  [{ exchange: "orders", routingKey: 5 }, "it must be a string"],
+  [{ exchange: "orders", routingKey: "a", arguments: null }, "an object"],
+  [{ exchange: 5, routingKey: "a" }, "a string or an object"],
+];
+
+Deno.test("what is no binding is refused where it is given, by what was given and what is right", async () => {
+  await using connection = createConnection("memory://no-bindings");
+  const queue = new Queue("q");
+  await connection.declare(queue);
+  for (const [given, text] of NO_BINDINGS) {
+    const bindings = [given as never];
+    assertThrows(() => new Queue("q", { bindings }), OptionError, text);
+    assertThrows(() => new Exchange("e", { bindings }), OptionError, text);
+    const unbind = () => connection.unbind(queue, given as never);
+    await assertRejects(unbind, OptionError, text);
+  }
+  await assertRejects(
+    () => connection.unbind(queue, undefined as never),
+    OptionError,
+    'Cannot use undefined as a binding of queue "q"',
+  );
+});
+
+Deno.test("what a binding leaves out is as binding() has it", () => {
+  const { bindings } = new Queue("q", {
+    bindings: [{ exchange: "orders" } as never],
+  });
+  assertEquals(bindings, [
+    { exchange: "orders", routingKey: "", arguments: {} },
+  ]);
 });
