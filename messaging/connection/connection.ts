@@ -702,6 +702,8 @@ export class Connection implements AsyncDisposable {
 
   #requireOpen(action: string): void {
     if (this.#closing === undefined) return;
-    throw new ClosedError(`Cannot ${action}: the connection is closed`);
+    throw new ClosedError(`Cannot ${action}: the connection is closed`, {
+      outcome: "not-sent",
+    });
   }
 }

@@ -266,6 +266,30 @@ export const RUNNING: readonly ConformanceCase[] = [
       await connection.close();
     },
   ),
+  onStage(
+    "what a closed connection is asked to send is told not to be sent",
+    async (stage, harness) => {
+      const queue = stage.queue();
+      const connection = open(harness);
+      await connection.declare(queue);
+      const producer = connection.producer({ queue });
+      await connection.close();
+      for (
+        const call of [
+          () => connection.send(queue, 1),
+          () => producer.publish(1),
+          () => connection.request(1, { routingKey: queue.name }),
+          () => connection.redrive(queue.name),
+          () => connection.schedule("closed", { every: 1000 }, { queue }),
+          () => connection.declare(queue),
+        ]
+      ) {
+        const error = await rejectsWith(call(), "use-after-close");
+        assert.ok("outcome" in error, `${error}`);
+        assert.equal(error.outcome, "not-sent", `${error}`);
+      }
+    },
+  ),
   onStage("a connection tells what happens to it", async (_, harness) => {
     const connection = open(harness);
     const types: string[] = [];
