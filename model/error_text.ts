@@ -14,9 +14,10 @@ export function errorText(error: unknown): string {
 
 function textOf(error: unknown, depth: number): string {
   try {
-    if (!(error instanceof Error)) return String(error);
-    const { message } = error;
+    if (Object(error) !== error) return String(error);
+    const { message } = error as { readonly message?: unknown };
     if (typeof message === "string" && message !== "") return message;
+    if (!(error instanceof Error)) return textOfObject(error as object);
     // A host with several addresses: the text is in the parts.
     if (error instanceof AggregateError && depth > 0) {
       return error.errors.slice(0, MAX_PARTS)
@@ -28,8 +29,22 @@ function textOf(error: unknown, depth: number): string {
   }
 }
 
+/** Of one that says nothing by itself its code or its name, for its fields may be secrets. */
+function textOfObject(thrown: object): string {
+  const said = String(thrown);
+  if (!/^\[object \w+\]$/.test(said)) return said;
+  const { code, name } = thrown as Partial<Record<"code" | "name", unknown>>;
+  const named = [code, name].find((each) =>
+    typeof each === "number" || (typeof each === "string" && each !== "")
+  );
+  return named === undefined
+    ? `${said}, which is no Error and has no "message"`
+    : String(named);
+}
+
 /**
- * Makes an error of what was thrown, one whose name and message are texts.
+ * Makes an error of what was thrown, one whose name and message are texts. An object with a
+ * name and a message, as many clients throw them and as errors of other realms are, keeps both.
  *
  * @param thrown The thrown value: anything, in JavaScript.
  * @returns The error.
@@ -43,5 +58,21 @@ export function asError(thrown: unknown): Error {
   } catch {
     // A getter threw, or a proxy did.
   }
-  return new Error(errorText(thrown));
+  const error = new Error(errorText(thrown));
+  const name = nameOf(thrown);
+  if (name !== undefined) error.name = name;
+  return error;
+}
+
+function nameOf(thrown: unknown): string | undefined {
+  try {
+    if (Object(thrown) !== thrown || typeof thrown === "function") return;
+    const { name, message } = thrown as Record<"name" | "message", unknown>;
+    return typeof name === "string" && name !== "" &&
+        typeof message === "string"
+      ? name
+      : undefined;
+  } catch {
+    return undefined;
+  }
 }

@@ -83,8 +83,8 @@ function text(value: unknown): string | undefined {
 /** A code of others may be anything; it may also be a getter that throws. */
 function codeOf(thrown: unknown): string | undefined {
   try {
-    if (!(thrown instanceof Error) || !("code" in thrown)) return undefined;
-    const { code } = thrown;
+    if (Object(thrown) !== thrown) return undefined;
+    const { code } = thrown as { readonly code?: unknown };
     if (typeof code === "number") return String(code);
     return typeof code === "string" && code !== ""
       ? code.toWellFormed().slice(0, 63)

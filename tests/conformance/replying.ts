@@ -233,6 +233,41 @@ export const REPLYING: readonly ConformanceCase[] = [
     { needs: ["known-queues"] },
   ),
   onStage(
+    "an object that is thrown, as many clients throw them, is answered with its name, message and code",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      await connection.declare(queue);
+      const handler: ServeHandler<unknown, never> = ({ payload }) => {
+        throw payload;
+      };
+      await serving(connection, queue, handler, async (asking) => {
+        for (
+          const [thrown, ...told] of [
+            [
+              { name: "ApiError", message: "no such row", code: 404 },
+              "ApiError",
+              "no such row",
+              "404",
+            ],
+            [{ code: "E17" }, "Error", "E17", "E17"],
+            [
+              { status: 500 },
+              "Error",
+              '[object Object], which is no Error and has no "message"',
+              undefined,
+            ],
+          ] as const
+        ) {
+          const asked = asking.request(thrown, { routingKey: queue.name });
+          const error = await rejectsWith(asked, "remote-failed");
+          assert.ok(error instanceof RemoteError);
+          const { remoteName, message, remoteCode } = error;
+          assert.deepEqual([remoteName, message, remoteCode], told);
+        }
+      });
+    },
+  ),
+  onStage(
     "with retry the last error is the answer, and the request is parked",
     async ({ connection, ...stage }) => {
       const dead = stage.queue();
