@@ -30,15 +30,15 @@ export const NAMING: readonly ConformanceCase[] = [
       }
       const named = connection.queue(wrong);
       for (
-        const call of [
-          () => take(connection.consumer(wrong), 1),
-          () => named.get(),
-          () => named.status(),
-          () => named.purge(),
-        ]
+        const [verb, call] of [
+          ["consume from", () => take(connection.consumer(wrong), 1)],
+          ["get from", () => named.get()],
+          ["check", () => named.status()],
+          ["purge", () => named.purge()],
+        ] as const
       ) {
         const text =
-          `queue "${wrong}": there is no such queue; did you mean "${queue.name}"? Else declare it first`;
+          `Cannot ${verb} queue "${wrong}": there is no such queue; did you mean "${queue.name}"? Else declare it first`;
         await rejectsWith(call(), "not-found", text);
       }
       assert.equal(

@@ -35,7 +35,7 @@ export async function takeReady(
     if (
       topology.queue(queue) !== undefined ||
       store.capabilities.has("known-queues")
-    ) checkQueue(topology, queue, owner);
+    ) checkQueue(topology, queue, owner, "get from");
   });
   const limit = Math.min(max, store.limits.reserveCount);
   for (;;) {

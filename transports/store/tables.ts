@@ -124,25 +124,33 @@ export class Tables {
     }
   }
 
-  /** Looks at a queue. */
-  async checkQueue(name: string, options?: CallOptions): Promise<QueueStatus> {
+  /** Looks at a queue, for an action that its errors tell. */
+  async checkQueue(
+    name: string,
+    options?: CallOptions,
+    action = "check",
+  ): Promise<QueueStatus> {
     checkName("queue", name);
-    this.#check(options, () => `check queue "${name}"`);
+    this.#check(options, () => `${action} queue "${name}"`);
     return await withQueue(
       this.#store,
       name,
       options,
-      () => this.#lookAt(name, options),
+      () => this.#lookAt(name, action, options),
     );
   }
 
-  async #lookAt(name: string, options?: CallOptions): Promise<QueueStatus> {
+  async #lookAt(
+    name: string,
+    action: string,
+    options?: CallOptions,
+  ): Promise<QueueStatus> {
     const [store, owner] = [this.#store, this.#owner];
     const view = await store.topology.read({ type: "queue", name }, options);
     const messageCount = await store.messages.count(name, options);
     const record = view.topology.queue(name);
     if (record !== undefined || messageCount === undefined) {
-      checkQueue(view.topology, name, owner);
+      checkQueue(view.topology, name, owner, action);
     }
     return {
       name,
@@ -176,7 +184,7 @@ export class Tables {
 
   /** Removes the ready messages of a queue. */
   async purgeQueue(name: string, options?: CallOptions): Promise<number> {
-    await this.checkQueue(name, options);
+    await this.checkQueue(name, options, "purge");
     return await this.#store.messages.purge(name, options);
   }
 
@@ -187,7 +195,7 @@ export class Tables {
     delay: number | undefined,
     options?: CallOptions,
   ): Promise<boolean> {
-    await this.checkQueue(queue, options);
+    await this.checkQueue(queue, options, "find delayed messages of");
     const { messages } = this.#store;
     return await messages.changeDelayed?.(queue, messageId, delay, options) ??
       false;
@@ -198,7 +206,7 @@ export class Tables {
     queue: string,
     options?: CallOptions,
   ): AsyncIterable<readonly DelayedMessage[]> {
-    await this.checkQueue(queue, options);
+    await this.checkQueue(queue, options, "list delayed messages of");
     yield* this.#store.messages.listDelayed?.(queue, options) ?? [];
   }
 
