@@ -91,18 +91,28 @@ export function claimCheck(options: ClaimCheckOptions): Middleware {
   /** The bodies that go with an ack. */
   const ours = new WeakMap<Message<unknown>, string>();
 
+  const drop = async (reference: string) => {
+    try {
+      await store.remove(reference);
+    } catch {
+      // It goes when its time is over.
+    }
+  };
+
   const fetch = async (incoming: IncomingMessage): Promise<IncomingChanges> => {
     const { headers, queue, message, via } = incoming;
     const reference = textIn(headers, CLAIMED.header) ?? "";
-    const body = await store.get(reference);
-    if (body === undefined) {
+    // Many stores, written without types, say null.
+    const body: unknown = await store.get(reference);
+    if (body === undefined || body === null) {
       throw new DecodeError(
         `Cannot read a message of queue "${queue}": its body is not in the claim store, or not any more: its time is over, or another copy of the message was acked`,
       );
     }
+    checkBody(body);
     if (isAlone(incoming)) {
       if (message !== undefined) ours.set(message, reference);
-      else if (via === "reply") await store.remove(reference).catch(() => {});
+      else if (via === "reply") await drop(reference);
     }
     return unwrap(CLAIMED, incoming, body);
   };
@@ -126,7 +136,7 @@ export function claimCheck(options: ClaimCheckOptions): Middleware {
       } catch (error) {
         // Only a message that is surely nowhere needs its body no more.
         if (error instanceof MessagingError && error.outcome === "not-sent") {
-          await store.remove(reference).catch(() => {});
+          await drop(reference);
         }
         throw error;
       }
@@ -151,6 +161,15 @@ function checkReference(given: unknown): void {
       quote(given)
     }; it must return a text that get() finds the body by`,
     { outcome: "not-sent" },
+  );
+}
+
+function checkBody(given: unknown): asserts given is Uint8Array {
+  if (given instanceof Uint8Array) return;
+  throw new OptionError(
+    `Cannot read a body from a claim store: get() of the "store" of claimCheck has returned ${
+      quote(given)
+    }; it must return a Uint8Array, or undefined where there is none`,
   );
 }
 

@@ -7,6 +7,7 @@ import {
   Exchange,
   OptionError,
   Queue,
+  UnroutableError,
 } from "@dashi/mq";
 import {
   claimCheck,
@@ -243,6 +244,37 @@ Deno.test("what is used twice on a connection refuses to wrap a message twice, a
     assertEquals((await connection.queueStatus(queue)).messageCount, 0);
     assertEquals(store.size, 0);
   }
+});
+
+Deno.test("a store that no compiler has seen: null is no body, what is none is told, and a remove() without a promise hides no error", async () => {
+  const put = () => Promise.resolve("reference");
+  const remove = () => {};
+  const receiving = async (returned: unknown) => {
+    const get = () => Promise.resolve(returned);
+    await using connection = createConnection("memory://untyped-store");
+    const store = { put, get, remove } as unknown as ClaimStore;
+    connection.use(claimCheck({ store, over: 2 }));
+    const queue = new Queue<Uint8Array>("untyped", { durable: false });
+    await connection.send(queue, BODY);
+    const message = await connection.queue<Uint8Array>("untyped").get();
+    await connection.delete(queue);
+    return message?.payload;
+  };
+  await assertRejects(() => receiving(null), DecodeError, "not in the claim");
+  await assertRejects(
+    () => receiving("text"),
+    OptionError,
+    'get() of the "store" of claimCheck has returned "text"',
+  );
+  assertEquals(await receiving(BODY), BODY);
+
+  await using connection = createConnection("memory://untyped-store");
+  const store = { put, get: put, remove } as unknown as ClaimStore;
+  connection.use(claimCheck({ store, over: 2 }));
+  await assertRejects(
+    () => connection.producer().publish(BODY, { routingKey: "nobody" }),
+    UnroutableError,
+  );
 });
 
 Deno.test("options that make no sense are refused", () => {
