@@ -175,10 +175,10 @@ const BINDING: KnownOptions = optionsOf<ExchangeBinding>("a binding", {
  * @throws {OptionError} If one is none.
  */
 export function readBindings(
-  bindings: readonly ExchangeBinding[] | undefined = [],
+  bindings: readonly ExchangeBinding[] | undefined,
   of: string,
 ): readonly ExchangeBinding[] {
-  return bindings.map((each) => readBinding(each, of));
+  return (bindings ?? []).map((each) => readBinding(each, of));
 }
 
 /**
