@@ -51,6 +51,7 @@ const CLIENTS: Readonly<Record<string, Dialling>> = {
       name: "n",
       timeout: TIMEOUT,
       patience: TIMEOUT,
+      mostIdle: TIMEOUT,
       signal,
       onLost() {},
     }),

@@ -10,7 +10,7 @@ import { ServerTime } from "../server_time.ts";
 import { cut, dial, type DialSettings } from "./dial_client.ts";
 import { answerOf, type NatsMessage, statusError } from "./answers.ts";
 import { CODES, PermissionError } from "./errors.ts";
-import { readable } from "./headers.ts";
+import { readable, written } from "./headers.ts";
 
 /** A subscription. */
 export interface NatsSubscription {
@@ -55,8 +55,6 @@ interface Waiting {
 
 /** After how many ms a question is asked again, where the server that had it may be gone. */
 const ASK_AGAIN = 1500;
-
-const UTF8 = new TextEncoder();
 
 /** A connection to NATS, and its verbs as we need them. Every answer comes by one subscription. */
 export class NatsClient {
@@ -303,16 +301,9 @@ export class NatsClient {
 
   /** Waits so many ms, and no longer than the connection lives: then it rejects. */
   async pause(duration: number): Promise<void> {
-    let stop = () => {};
-    try {
-      await this.whileOpen(
-        new Promise<void>((resolve) => {
-          stop = this.#clock.timer(resolve, duration);
-        }),
-      );
-    } finally {
-      stop();
-    }
+    const over = Promise.withResolvers<void>();
+    const stop = this.#clock.timer(over.resolve, duration);
+    await this.whileOpen(over.promise).finally(stop);
   }
 
   /** Closes: what was published has left. */
@@ -334,7 +325,7 @@ export class NatsClient {
     const reply = `${this.#inbox}.${token}`;
     const options = head === ""
       ? { reply }
-      : { reply, headers: headersOf(head) };
+      : { reply, headers: written(head) as unknown as MsgHdrs };
     const isAgain = this.isRelayed && !once;
     const askedAt = isAgain ? this.#clock.now() : undefined;
     this.#waiting.set(token, { subject, data, options, askedAt, take });
@@ -401,10 +392,4 @@ export class NatsClient {
       }
     }
   }
-}
-
-/** The client wants an object of its own; it asks it for these bytes, and for nothing else. */
-function headersOf(head: string): MsgHdrs {
-  const bytes = UTF8.encode(`NATS/1.0\r\n${head}\r\n`);
-  return { encode: () => bytes } as unknown as MsgHdrs;
 }

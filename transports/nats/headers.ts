@@ -75,3 +75,11 @@ export function parseHeaders(bytes: Uint8Array): NatsHeaders {
     keys: () => [...all.keys()],
   };
 }
+
+const UTF8 = new TextEncoder();
+
+/** Headers as the client sends them: it asks what it is given for these bytes, and for nothing else. */
+export function written(head: string): { encode(): Uint8Array } {
+  const bytes = UTF8.encode(`NATS/1.0\r\n${head}\r\n`);
+  return { encode: () => bytes };
+}
