@@ -42,13 +42,16 @@ async function benchOne(url: string, databaseUrl: string): Promise<void> {
   const producer = broker.producer();
   const outbox = createOutbox(database, { name: id });
   const shop = await openDatabase(databaseUrl);
-  const write = async (count: number) => {
+  const write = async (count: number, isAtOnce: boolean) => {
     const began = performance.now();
     for (let written = 0; written < count; written += BATCH) {
       await shop.transact(async (transaction) => {
+        const writing: Promise<string>[] = [];
         for (let i = written; i < Math.min(count, written + BATCH); i++) {
-          await outbox.publish(BODY, { queue, transaction });
+          writing.push(outbox.publish(BODY, { queue, transaction }));
+          if (!isAtOnce) await writing.pop();
         }
+        await Promise.all(writing);
       });
     }
     return rate(count, began);
@@ -76,18 +79,18 @@ async function benchOne(url: string, databaseUrl: string): Promise<void> {
         run: (count) =>
           publishRate(producer, count, { routingKey: id }, WINDOW),
       },
-      {
-        name: `rows, ${BATCH} a transaction`,
-        run: async (count) => {
-          const written = await write(count);
+      ...[false, true].map((isAtOnce) => ({
+        name: `rows, ${BATCH} a transaction${isAtOnce ? ", at once" : ""}`,
+        run: async (count: number) => {
+          const written = await write(count, isAtOnce);
           await relay(count);
           return written;
         },
-      },
+      })),
       {
         name: "relay",
         run: async (count) => {
-          await write(count);
+          await write(count, true);
           return await relay(count);
         },
       },

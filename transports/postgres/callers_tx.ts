@@ -5,12 +5,14 @@ import {
   PreconditionFailedError,
   PublishError,
 } from "../../model/errors.ts";
-import type { Ask } from "../../model/ask.ts";
+import { type Ask, askOf } from "../../model/ask.ts";
+import type { SqlTransaction } from "../../model/transaction.ts";
 import { encodeBase64 } from "../../codec/mod.ts";
 import type { OutboxRow } from "../outbox.ts";
 import type { CallersTx, Draft, Row, Value } from "../sql/port.ts";
 import { stateOf } from "./errors.ts";
 import { withoutNul } from "./arrays.ts";
+import type { OutboxEntry, OutboxWriter } from "./outbox_writer.ts";
 import type { Texts } from "./transaction.ts";
 
 /** What of a database its callers' transactions must know. */
@@ -20,6 +22,7 @@ export interface Home {
   readonly place: string;
   /** Where notices are sent. */
   readonly channel: string;
+  readonly outboxes: OutboxWriter;
   /** Writes a notice of what is new; `undefined`: there is nothing. */
   readonly notice: (tx: Pick<CallersTx, "news" | "soonest">) =>
     | string
@@ -30,18 +33,23 @@ export interface Home {
 export const PLACE =
   "current_database() || ' ' || extract(epoch FROM pg_postmaster_start_time())::text";
 
+/** So many letters may go to the server in vain. */
+const SMALL = 64_000;
+
 /** The statements of ours in a transaction of the caller's. Clients read numbers in their own ways, and texts in one. */
 export class PostgresCallersTx implements CallersTx {
   readonly news: Set<number> = new Set<number>();
   soonest: number = Infinity;
   readonly onFailed: (() => void)[] = [];
+  readonly #transaction: SqlTransaction;
   readonly #ask: Ask;
   readonly #home: Home;
   #id = "";
 
-  /** Makes one of what runs statements in it. */
-  constructor(ask: Ask, home: Home) {
-    this.#ask = ask;
+  /** Makes one of what the caller gave. */
+  constructor(transaction: SqlTransaction, home: Home) {
+    this.#transaction = transaction;
+    this.#ask = askOf(transaction, "publish");
     this.#home = home;
   }
 
@@ -89,26 +97,48 @@ export class PostgresCallersTx implements CallersTx {
     if (row === undefined) throw notInTransaction();
   }
 
-  async addToOutbox(
-    outbox: string,
-    { messageId, head, body }: OutboxRow,
-    now: number,
-  ): Promise<void> {
-    await this.meta();
-    const [row] = await this.rows(
-      ADD_TO_OUTBOX,
-      outbox,
-      messageId,
-      head,
-      encodeBase64(body),
-      now,
-      this.#id,
-      this.#home.channel,
-      this.#home.notice(this) ?? "",
+  addToOutbox(outbox: string, row: OutboxRow, now: number): Promise<void> {
+    return this.#home.outboxes.add(
+      this.#transaction,
+      { ...row, outbox, writtenAt: now },
+      (entries) => this.#addAll(entries),
     );
-    if (row === undefined) throw notInTransaction();
+  }
+
+  /**
+   * The client may be in another transaction than when it was asked last: nothing is added
+   * then, and the answer says which it is.
+   */
+  async #addAll(entries: readonly OutboxEntry[]): Promise<void> {
+    const [first] = entries;
+    if (first === undefined) return;
+    const ids = entries.map(({ messageId }) =>
+      encodeBase64(ENCODER.encode(withoutNul(messageId)))
+    );
+    const bodies = entries.map(({ body }) => encodeBase64(body)).join(" ");
+    if (this.#id === "" || bodies.length > SMALL) await this.meta();
+    for (const _ of ["by the number that is known", "by that of the answer"]) {
+      const [{ count, place, transaction } = {}] = await this.rows(
+        ADD_TO_OUTBOX,
+        first.outbox,
+        first.writtenAt,
+        ids.join(" "),
+        // JSON: a new line within it is escaped.
+        entries.map(({ head }) => head).join("\n"),
+        bodies,
+        this.#id,
+        this.#home.channel,
+        this.#home.notice(this) ?? "",
+      );
+      if (Number(count) > 0) return;
+      if (place !== this.#home.place) throw elsewhere();
+      this.#id = String(transaction);
+    }
+    throw notInTransaction();
   }
 }
+
+const ENCODER = new TextEncoder();
 
 function elsewhere(): OptionError {
   return new OptionError(
@@ -165,10 +195,17 @@ const APPEND = `WITH drafts AS (
   SELECT CAST(pg_notify(?, ?) AS text) AS told
     FROM (SELECT 1 FROM drafts LIMIT 1) AS any_draft`;
 
+/** Of records in JSON the server's work would be twice as much. */
 const ADD_TO_OUTBOX = `WITH added AS (
-    INSERT INTO dashi.outbox (outbox, message_id, head, body, written_at)
-      SELECT ?, ?, ?, decode(?, 'base64'), ?
+    INSERT INTO dashi.outbox (outbox, written_at, message_id, head, body)
+      SELECT ?, ?, convert_from(decode(coalesce(id, ''), 'base64'), 'UTF8'),
+          head, decode(coalesce(body, ''), 'base64')
+        FROM unnest(string_to_array(?, ' '), string_to_array(?, E'\\n'),
+          string_to_array(?, ' ')) AS entries (id, head, body)
         WHERE CAST(txid_current() AS text) = ?
       RETURNING id
   )
-  SELECT CAST(pg_notify(?, ?) AS text) AS told FROM added`;
+  SELECT ${PLACE} AS place, CAST(txid_current() AS text) AS transaction,
+      CAST(count(*) AS text) AS count,
+      CASE WHEN count(*) > 0 THEN CAST(pg_notify(?, ?) AS text) END AS told
+    FROM added`;

@@ -5,7 +5,6 @@ import { connectionClosed } from "../connection_errors.ts";
 import { ServerTime } from "../server_time.ts";
 import type { Peer } from "../peer.ts";
 import type { ServerInfo } from "../server_info.ts";
-import { askOf } from "../../model/ask.ts";
 import type { SqlTransaction } from "../../model/transaction.ts";
 import type {
   CallersTx,
@@ -26,6 +25,7 @@ import {
 import { callersFailure, PLACE, PostgresCallersTx } from "./callers_tx.ts";
 import type { PostgresClient } from "./client.ts";
 import { failure, isInTheWay, stateOf } from "./errors.ts";
+import { OutboxWriter } from "./outbox_writer.ts";
 import { Starts } from "./starts.ts";
 import {
   META_NOW,
@@ -84,6 +84,7 @@ export class PostgresDatabase implements Sql {
   readonly #parts: TransactionParts;
   readonly #line = new Line();
   readonly #listeners: Listeners;
+  readonly #outboxes: OutboxWriter;
   readonly #time: ServerTime;
   #place = "";
   #closing: Promise<void> | undefined;
@@ -99,6 +100,7 @@ export class PostgresDatabase implements Sql {
     this.#settings = settings;
     this.lost = settings.lost;
     this.#time = new ServerTime(settings.clock);
+    this.#outboxes = new OutboxWriter(settings.clock);
     const texts = this.#texts = new Texts(
       quoted(settings.schema),
       settings.maxResponseSize,
@@ -225,10 +227,11 @@ export class PostgresDatabase implements Sql {
     work: (tx: CallersTx) => Promise<T>,
   ): Promise<T> {
     this.#refuseClosed();
-    const tx = new PostgresCallersTx(askOf(transaction, "publish"), {
+    const tx = new PostgresCallersTx(transaction, {
       texts: this.#texts,
       place: this.#place,
       channel: this.#channel,
+      outboxes: this.#outboxes,
       notice: written,
     });
     try {

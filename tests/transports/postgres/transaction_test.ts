@@ -12,6 +12,7 @@ import { CompiledQuery, Kysely, PostgresDialect } from "kysely";
 import pg from "pg";
 import postgres from "postgres";
 import { arrives, rejectsWith, unique } from "../../conformance/support.ts";
+import { takeFrom } from "../../messaging/outbox/databases.ts";
 import { Proxy } from "../../support/proxy.ts";
 import {
   test,
@@ -123,10 +124,12 @@ for (const [name, way] of Object.entries(WAYS)) {
   test(`by ${name} a row and a message are both there, or neither`, (url) =>
     withShop(url, async ({ connection, queue, table, client }) => {
       const insert = `INSERT INTO ${table} VALUES (7)`;
+      const outbox = createOutbox(connection, { name: table });
       await assertRejects(
         () =>
           way(url, insert, async (transaction) => {
             await connection.send(queue, "never", { transaction });
+            await outbox.publish("never", { queue, transaction });
             throw new Error("rolled back");
           }),
         Error,
@@ -135,8 +138,15 @@ for (const [name, way] of Object.entries(WAYS)) {
       assertEquals((await connection.declare(queue)).messageCount, 0);
       assertEquals((await client.query(`TABLE ${table}`)).rows.length, 0);
       await way(url, insert, async (transaction) => {
-        await connection.send(queue, { id: 7, "a$1": "?" }, { transaction });
+        const payload = { id: 7, "a$1": "?" };
+        await connection.send(queue, payload, { transaction });
+        await Promise.all(
+          ["", payload].map((each) =>
+            outbox.publish(each, { queue, transaction })
+          ),
+        );
       });
+      assertEquals((await outbox.status()).count, 2);
       assertEquals((await client.query(`TABLE ${table}`)).rows.length, 1);
       const message = await connection.queue(queue).get();
       assertEquals(message?.payload, { id: 7, "a$1": "?" });
@@ -191,6 +201,70 @@ test("while the connection is lost a transaction is told to roll back, at once, 
     await cut.send(queue, 4, { transaction });
     await client.query("COMMIT");
     assertEquals((await connection.declare(queue)).messageCount, 1);
+  }));
+
+test("rows of an outbox that are written at once are one statement, in their order; one after another, one each", (url) =>
+  withShop(url, async ({ connection, queue, client }) => {
+    const outbox = createOutbox(connection, { name: unique("outbox") });
+    let asked = 0;
+    const transaction: SqlTransaction = {
+      query: (text, values) => {
+        asked++;
+        return client.query(text, values);
+      },
+    };
+    const options = { queue, transaction, messageId: "é 1\n" };
+    const other = createOutbox(connection, { name: unique("outbox") });
+    const began = async (work: () => Promise<unknown>) => {
+      asked = 0;
+      await client.query("BEGIN");
+      await work();
+      await client.query("COMMIT");
+      return asked;
+    };
+    const bodies = Array.from(
+      { length: 20 },
+      (_, i) => new Uint8Array(i === 7 ? 70_000 : i % 3).fill(i),
+    );
+    const together = () =>
+      Promise.all(bodies.map((each) => outbox.publish(each, options)));
+    assertEquals(await began(together), 2);
+    const apart = () =>
+      Promise.all([outbox, other].map((each) => each.publish("", options)));
+    assertEquals(await began(apart), 3);
+    assertEquals((await other.status()).count, 1);
+    // Which transaction it is the first of them finds out.
+    const small = bodies.slice(0, 3);
+    assertEquals(
+      await began(async () => {
+        for (const each of small) await outbox.publish(each, options);
+      }),
+      1 + small.length,
+    );
+    // What was asked in the last transaction is no part of one.
+    for (const each of [bodies[1], bodies[7]]) {
+      await rejectsWith(
+        outbox.publish(each, options),
+        "option-invalid",
+        "no transaction",
+      );
+    }
+    const all = [...bodies, new Uint8Array(), ...small];
+    assertEquals((await outbox.status()).count, all.length);
+    await using broker = createConnection(`memory://${unique("outbox")}`);
+    await broker.declare(queue);
+    const end = new AbortController();
+    const relaying = outbox.relay(broker, { signal: end.signal });
+    for (const each of all) {
+      const [message] = await arrives(
+        takeFrom(broker.consumer(queue), 1),
+        "a message",
+      );
+      assertEquals(message?.body, each);
+      assertEquals(message?.properties.messageId, options.messageId);
+    }
+    end.abort();
+    await arrives(relaying, "the end of the relay");
   }));
 
 test("a transaction of another database, or of another schema, is refused", (url) =>
