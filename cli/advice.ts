@@ -13,6 +13,7 @@ const ADVICE: Readonly<Record<string, string>> = {
   "access-refused":
     "The user lacks a permission for that: let an administrator grant it, or use another user.",
   "not-found": "Look at the spelling; dashi list shows what is there.",
+  "message-unroutable": "Look at the spelling; dashi list shows what is there.",
   "precondition-failed":
     "If it is there already, it was declared otherwise: use another name, or delete it first.",
   "transport-unknown":
@@ -32,6 +33,13 @@ export function adviceFor(error: unknown): string | undefined {
   if (!(error instanceof MessagingError)) return undefined;
   // Without its virtual host or database nothing can be listed; the error says which is missing.
   if (error.code === "not-found" && /^Cannot connect/.test(error.message)) {
+    return undefined;
+  }
+  // What is refused by its state was not declared by this call.
+  if (
+    error.code === "precondition-failed" &&
+    !/^Cannot declare/.test(error.message)
+  ) {
     return undefined;
   }
   return ADVICE[error.code];

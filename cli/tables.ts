@@ -1,4 +1,6 @@
 import {
+  type Binding,
+  type Connection,
   Exchange,
   type ExchangeType,
   type FieldTable,
@@ -102,16 +104,40 @@ export async function bind(
   routingKey: string,
 ): Promise<number> {
   await requireTables(context, verb);
-  const channel = await context.connection.channel();
-  await channel[verb]({
+  const { connection, output, terminal } = context;
+  const binding: Binding = {
     source: exchange,
     destination: { kind: "queue", name: queue },
     routingKey,
     arguments: {},
-  });
-  const done = verb === "bind" ? "bound" : "unbound";
-  await context.output.print([{ done, name: queue }], COLUMNS);
+  };
+  // What is not there is unbound without an error, on all brokers.
+  const isMissing = verb === "unbind" && connection.capabilities.has("inspect")
+    ? !await isBound(connection, binding)
+    : false;
+  const channel = await connection.channel();
+  await channel[verb](binding);
+  if (isMissing) {
+    terminal.tell(
+      `dashi: queue "${queue}" was not bound to exchange "${exchange}" with the key "${routingKey}": dashi list bindings shows what is there`,
+    );
+  }
+  const done = verb === "bind" ? "bound" : isMissing ? "missing" : "unbound";
+  await output.print([{ done, name: queue }], COLUMNS);
   return 0;
+}
+
+async function isBound(
+  connection: Connection,
+  { source, destination, routingKey }: Binding,
+): Promise<boolean> {
+  const all = await connection.inspect().bindings();
+  return all.some((each) =>
+    each.source === source && each.routingKey === routingKey &&
+    each.destination.kind === destination.kind &&
+    each.destination.name === destination.name &&
+    Object.keys(each.arguments).length === 0
+  );
 }
 
 /**

@@ -178,9 +178,23 @@ Deno.test("dashi declares, binds, publishes to an exchange, purges and deletes",
     ]),
     [["media", "video.#"]],
   );
-  await dashi("unbind", "video", "media", "video.#");
+  const misspelt = ["--json", "unbind", "video", "media", "vidoe.#"];
+  const missing = await onTerminal(misspelt, url, 80);
+  assertEquals(missing.out, '{"done":"missing","name":"video"}\n');
+  assertMatch(missing.err, /"video" was not bound .*"media".*"vidoe\.#"/);
+  assertEquals(await dashi("unbind", "video", "media", "video.#"), [
+    { done: "unbound", name: "video" },
+  ]);
   assertEquals(await dashi("list", "bindings"), []);
-  assertEquals(await dashi("purge", "video", "--yes"), [{ purged: 1 }]);
+  await dashi("publish", "video", "2");
+  const full = await onTerminal(
+    ["delete", "video", "--if-empty", "--yes"],
+    url,
+    80,
+  );
+  assertEquals([full.code, full.out], [1, ""]);
+  assertMatch(full.err, /^dashi: .*"video" if empty: it has messages\n$/);
+  assertEquals(await dashi("purge", "video", "--yes"), [{ purged: 2 }]);
   const empty = ["delete", "video", "--if-empty", "--yes"];
   assertEquals(await dashi(...empty), [
     { done: "deleted", name: "video", messages: 0 },
@@ -375,10 +389,12 @@ Deno.test("publish says that broken JSON is sent as text", async () => {
 });
 
 Deno.test("a queue that is not there is to be looked up in the list", async () => {
-  const { code, err } = await onTerminal(["peek", "q"], "memory://none", 80);
-  assertEquals(code, 1);
-  assertMatch(
-    err,
-    /"q": there is no such queue.*\nLook at the spelling; dashi list shows what is there\.\n$/,
-  );
+  for (const args of [["peek", "q"], ["publish", "q", "1"]]) {
+    const { code, err } = await onTerminal(args, "memory://none", 80);
+    assertEquals(code, 1);
+    assertMatch(
+      err,
+      /"q": there is no such queue.*\nLook at the spelling; dashi list shows what is there\.\n$/,
+    );
+  }
 });
