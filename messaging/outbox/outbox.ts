@@ -121,7 +121,7 @@ export class Outbox {
   ): Promise<string> {
     checkKnown(options, OUTBOX_PUBLISH);
     const { codecs, session } = this.#database;
-    checkTransaction(options.transaction, session);
+    checkTransaction(options?.transaction, session);
     const given = options as OutboxPublishOptions;
     const message = await makeMessage(codecs, payload, given);
     const rows = await this.#rows();
@@ -154,7 +154,7 @@ export class Outbox {
     await new Relay({
       outbox: this.name,
       session,
-      rows: () => this.#rows(),
+      rows: (options) => this.#rows(options),
       broker,
     }, options).run();
   }

@@ -19,6 +19,7 @@ import {
   checkDuration,
   checkInterval,
   checkSignal,
+  type OperationOptions,
 } from "../operation_options.ts";
 import type { Producer } from "../publish/producer.ts";
 import {
@@ -39,7 +40,7 @@ export interface RelayParts {
   readonly outbox: string;
   /** The database's. */
   readonly session: Session;
-  readonly rows: () => Promise<OutboxRows>;
+  readonly rows: (options?: OperationOptions) => Promise<OutboxRows>;
   readonly broker: Connection;
 }
 
@@ -123,7 +124,8 @@ export class Relay {
     let rows: readonly NumberedOutboxRow[] | undefined;
     let stopListening = () => {};
     try {
-      const outbox = await this.#parts.rows();
+      // A database that is away is waited for, and not longer than the relay is to work.
+      const outbox = await this.#parts.rows({ signal: this.#signal });
       this.#hasNews = false;
       stopListening = outbox.listen(() => {
         this.#hasNews = true;
@@ -277,8 +279,10 @@ export class Relay {
   /** Another may go on at once. */
   async #leave(): Promise<void> {
     if (this.#isRelay !== true) return;
+    const isAway = this.#parts.session.open === undefined;
+    if (isAway && this.#published.length === 0) return;
     try {
-      const outbox = await this.#parts.rows();
+      const outbox = await this.#parts.rows({ timeout: this.#drainTimeout });
       const call = this.#parts.session.call();
       await outbox.leave(this.#parts.outbox, this.#me, this.#published, call);
     } catch {

@@ -256,6 +256,21 @@ test("a relay whose broker is away ends in time, and keeps what it has", async (
   assertEquals((await outbox.status()).count, 1);
 });
 
+Deno.test("a relay whose database is away ends when its signal aborts", async () => {
+  await using database = createConnection("postgres://me@127.0.0.1:1/shop", {
+    connectTimeout: 600_000,
+    operationTimeout: 600_000,
+    onUnhandled: () => {},
+  });
+  await using broker = createConnection("memory://relay-away");
+  const end = new AbortController();
+  const relaying = createOutbox(database).relay(broker, { signal: end.signal });
+  await until(() => database.state.type !== "idle", "the dialling");
+  end.abort();
+  await arrives(relaying, "the end of the relay");
+  await arrives(database.close(), "the end of the connection");
+});
+
 test("a database that is not connected yet is refused, for the transaction may be in its way", async (shop) => {
   await using database = createConnection(shop.url);
   const outbox = createOutbox(database);
