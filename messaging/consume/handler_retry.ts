@@ -320,6 +320,6 @@ function delayAfter(
  */
 export function neverEnded(calls: number): Error {
   return new Error(
-    `A message was handed to its handler ${calls} times, which never ended: it is given up`,
+    `A message was delivered ${calls} times without an end: each time its process ended, or it was given back, as by requeue() without a delay; it is given up`,
   );
 }
