@@ -42,16 +42,30 @@ export function limitsOf(
   timeout: number,
   known: KnownOptions = OPERATION,
 ): Call {
-  if (options !== undefined) {
-    checkKnown(options, known);
-    checkSignal(options.signal);
-  }
-  const given = options?.timeout;
-  if (given !== undefined) checkDuration("timeout", given);
+  checkLimits(options, known);
   return {
     signal: options?.signal,
-    deadline: clock.now() + (given ?? timeout),
+    deadline: clock.now() + (options?.timeout ?? timeout),
   };
+}
+
+/**
+ * Refuses options that are no limits of a call.
+ *
+ * @param options The caller's options.
+ * @param known The options that the call takes.
+ * @throws {RangeError} If the timeout is not a number above 0.
+ * @throws {OptionError} If an option is unknown, or the signal is none.
+ */
+export function checkLimits(
+  options: OperationOptions | undefined,
+  known: KnownOptions = OPERATION,
+): void {
+  if (options === undefined) return;
+  checkKnown(options, known);
+  const { signal, timeout } = options;
+  checkSignal(signal);
+  if (timeout !== undefined) checkDuration("timeout", timeout);
 }
 
 /**

@@ -1,6 +1,8 @@
 import { SYSTEM_CLOCK } from "../async/clock.ts";
 import { Line } from "../async/line.ts";
+import { isSqlite } from "../model/ask.ts";
 import { OptionError, TimeoutError } from "../model/errors.ts";
+import { quote } from "../model/foreign_text.ts";
 import type { SqliteTransaction } from "../model/transaction.ts";
 import { type AsyncContext, asyncContext } from "./async_context_client.ts";
 import { isBusy } from "./sqlite_codes.ts";
@@ -40,6 +42,7 @@ const MAX_PAUSE = 5;
  * @param options How long to wait.
  * @returns What `work` has returned, when all is on the disk.
  * @throws {OptionError} If it is called within `work` for the same database.
+ * @throws {TypeError} If that is no database of SQLite, or `work` no function.
  * @throws {TimeoutError} If the file was locked for all of the time.
  * @throws The error of `work`.
  *
@@ -64,6 +67,8 @@ export function inTransaction<D extends SqliteTransaction, T>(
   work: (database: D) => Promise<T> | T,
   { timeout = 30_000 }: InTransactionOptions = {},
 ): Promise<T> {
+  const mistake = mistakeIn(database, work);
+  if (mistake !== undefined) return Promise.reject(mistake);
   context ??= asyncContext();
   const outer = context?.getStore();
   for (let each = outer; each !== undefined; each = each.outer) {
@@ -105,6 +110,23 @@ export function inTransaction<D extends SqliteTransaction, T>(
       around.isOver = true;
     }
   });
+}
+
+/** Callers may be of JavaScript. */
+function mistakeIn(database: unknown, work: unknown): TypeError | undefined {
+  if (!isSqlite(database)) {
+    return new TypeError(
+      `Cannot begin a transaction in ${
+        quote(database)
+      }: give a DatabaseSync of node:sqlite, or a Database of bun:sqlite`,
+    );
+  }
+  if (typeof work === "function") return undefined;
+  return new TypeError(
+    `Cannot do ${
+      quote(work)
+    } in a transaction: it must be a function that takes the database`,
+  );
 }
 
 function begin(database: SqliteTransaction): boolean {

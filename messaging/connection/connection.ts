@@ -8,6 +8,7 @@ import type {
   NativeClient,
 } from "../../transports/transport.ts";
 import {
+  AS_URI,
   type AsUriOptions,
   CLOSE,
   type CloseOptions,
@@ -27,6 +28,7 @@ import { Failover } from "./failover.ts";
 import { checkKnown } from "../known_options.ts";
 import {
   checkDuration,
+  checkLimits,
   limitsOf,
   type OperationOptions,
 } from "../operation_options.ts";
@@ -625,6 +627,7 @@ export class Connection implements AsyncDisposable {
 
   /** Its URL, complete, for people: the password is masked unless asked for. */
   asUri(options: AsUriOptions = {}): string {
+    checkKnown(options, AS_URI);
     return formatEndpoint(this.#session.endpoint, options);
   }
 
@@ -674,6 +677,7 @@ export class Connection implements AsyncDisposable {
 
   /** Gives it back to its pool, without the producers and consumers that were made on it; one that belongs to none is closed. */
   async release(options?: OperationOptions): Promise<void> {
+    checkLimits(options);
     if (this.#home === undefined || this.#closing !== undefined) {
       return await this.close({ drainTimeout: options?.timeout });
     }

@@ -22,6 +22,12 @@ export interface AsUriOptions {
   readonly mask?: string | undefined;
 }
 
+/** The known options of `connection.asUri`. */
+export const AS_URI: KnownOptions = optionsOf<AsUriOptions>(
+  "connection.asUri",
+  { includePassword: "boolean", mask: "string" },
+);
+
 /** The address of a connection; no password in it. */
 export interface ConnectionInfo {
   /** The name of the connection, where its options give one. */

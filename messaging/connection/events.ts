@@ -1,6 +1,6 @@
 import type { Mailbox } from "../../async/mailbox.ts";
 import type { ConnectionEvent } from "./connection_state.ts";
-import type { OperationOptions } from "../operation_options.ts";
+import { checkLimits, type OperationOptions } from "../operation_options.ts";
 import type { Session } from "./session.ts";
 
 /**
@@ -14,6 +14,7 @@ export function watch(
   session: Session,
   options: OperationOptions,
 ): AsyncIterable<ConnectionEvent> {
+  checkLimits(options);
   return {
     [Symbol.asyncIterator]: () => iterate(session, session.watch(), options),
   };

@@ -6,6 +6,7 @@ import { ClosedError, PoolError } from "../../model/errors.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
 import {
   checkCount,
+  checkLimits,
   limitsOf,
   type OperationOptions,
 } from "../operation_options.ts";
@@ -102,6 +103,7 @@ export class ConnectionPool<
    * @throws {ClosedError} If the pool is closed.
    */
   async acquire(options?: OperationOptions): Promise<C> {
+    checkLimits(options);
     if (this.#closing !== undefined) throw closedError();
     options?.signal?.throwIfAborted();
     const connection = this.#idle.pop() ??

@@ -1,6 +1,7 @@
 import { UnsupportedError } from "../../model/errors.ts";
 import type { Quarantined } from "../../transports/transport.ts";
 import { onTopology } from "./on_topology.ts";
+import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
 import { checkCount, type OperationOptions } from "../operation_options.ts";
 import type { Session } from "./session.ts";
 
@@ -9,6 +10,12 @@ export interface QuarantineListOptions extends OperationOptions {
   /** The maximum number of messages to list. @default {100} */
   readonly limit?: number | undefined;
 }
+
+const LIST: KnownOptions = optionsOf<QuarantineListOptions>("quarantine.list", {
+  limit: true,
+  signal: true,
+  timeout: true,
+});
 
 /**
  * The messages of a queue that could not be read, or not be written again for a retry
@@ -44,6 +51,7 @@ export class Quarantine {
   async list(
     options: QuarantineListOptions = {},
   ): Promise<readonly Quarantined[]> {
+    checkKnown(options, LIST);
     const { limit = 100, ...call } = options;
     checkCount("limit", limit, Number.MAX_SAFE_INTEGER);
     return await onTopology(this.#session, call, (channel, limits) => {

@@ -137,7 +137,7 @@ export function createSqlInbox<T>(
   clock: Clock = SYSTEM_CLOCK,
 ): SqlInbox<T> {
   checkKnown(options, SQL_INBOX);
-  const { window, table = "dashi_inbox" } = options;
+  const { window, table = "dashi_inbox" } = options ?? {};
   checkInterval("window", window);
   if (!/^([a-z_][a-z0-9_]*\.)?[a-z_][a-z0-9_]*$/.test(table)) {
     throw new OptionError(

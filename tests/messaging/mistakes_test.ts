@@ -12,6 +12,9 @@ import {
   Queue,
 } from "../../mod.ts";
 import { createOutbox } from "../../messaging/outbox/mod.ts";
+import { createSqlInbox } from "../../messaging/inbox/sql_inbox.ts";
+import type { OperationOptions } from "../../messaging/operation_options.ts";
+import { inTransaction } from "../../transports/in_transaction.ts";
 import { cannotLoad } from "../../transports/load_error.ts";
 
 /** As a program without types has it. */
@@ -917,6 +920,67 @@ const MISTAKES: readonly Mistake[] = [
       "const require = createRequire(import.meta.url);",
       "--external:ioredis",
     ],
+  },
+  ...([
+    ["pool.acquire", (wrong) => memory().pool().acquire(wrong)],
+    ["connection.release", (wrong) => memory().release(wrong)],
+    ["connection.events", (wrong) => memory().events(wrong)],
+    ["quarantine.list", (wrong) => memory().quarantine("q").list(wrong)],
+  ] as [string, (wrong: OperationOptions) => unknown][]).flatMap((
+    [call, make],
+  ) => [
+    {
+      name: `a misspelt option of ${call}`,
+      make: () => make(loose({ timeuot: 1 })),
+      error: "OptionError",
+      words: ['"timeuot"', 'did you mean "timeout"'],
+    },
+    {
+      name: `null as the options of ${call}`,
+      make: () => make(loose(null)),
+      error: "OptionError",
+      words: ["null", "must be an object"],
+    },
+  ]),
+  {
+    name: "a misspelt option of asUri",
+    make: () => memory().asUri(loose({ includePasword: true })),
+    error: "OptionError",
+    words: ['"includePasword"', 'did you mean "includePassword"'],
+  },
+  {
+    name: "null as the options of asUri",
+    make: () => memory().asUri(loose(null)),
+    error: "OptionError",
+    words: ["null", "must be an object"],
+  },
+  {
+    name: "an outbox that is given a payload alone",
+    make: () => createOutbox(memory()).publish(1, loose(undefined)),
+    error: "OptionError",
+    words: ['undefined as the "transaction"'],
+  },
+  {
+    name: "an inbox in a database without a window",
+    make: () => createSqlInbox(loose({ connect() {} }), loose(undefined)),
+    error: "RangeError",
+    words: ['undefined as "window"', "milliseconds"],
+  },
+  {
+    name: "a transaction in no database",
+    make: () => inTransaction(loose(undefined), () => {}),
+    error: "TypeError",
+    words: ["undefined", "DatabaseSync"],
+  },
+  {
+    name: "a transaction without anything to do",
+    make: () =>
+      inTransaction(
+        loose({ exec: () => {}, prepare: () => {} }),
+        loose(undefined),
+      ),
+    error: "TypeError",
+    words: ["undefined", "a function"],
   },
   {
     name: "publishing after the end",
