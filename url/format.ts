@@ -79,7 +79,8 @@ function formatQuery(query: Readonly<Record<string, string>>): string {
 
 /** Percent-encodes all but letters, digits and `-._~`. */
 function encode(text: string): string {
-  return encodeURIComponent(text).replace(
+  // A URL is written into errors, too, and must not be one.
+  return encodeURIComponent(text.toWellFormed()).replace(
     /[!'()*]/g,
     (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,
   );

@@ -177,6 +177,11 @@ function parseHost(text: string): BrokerHost {
       `Cannot parse the host of a URL: after the "]" only ":" and a port may follow`,
     );
   }
+  if (bracket >= 0 && !hostname.includes(":")) {
+    throw new SyntaxError(
+      `Cannot parse the host of a URL: between "[" and "]" stands an IPv6 address, such as "[::1]"`,
+    );
+  }
   return {
     hostname: decode(hostname.toLowerCase(), "host"),
     port: colon < 0 ? undefined : parsePort(text.slice(colon + 1)),
@@ -246,6 +251,11 @@ function checkTlsParameter(
 
 function decode(text: string, part: string): string | undefined {
   if (text === "") return undefined;
+  if (!text.isWellFormed()) {
+    throw new SyntaxError(
+      `Cannot decode the ${part} of a URL: half of a surrogate pair has no form in UTF-8`,
+    );
+  }
   try {
     return decodeURIComponent(text);
   } catch {

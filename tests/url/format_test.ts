@@ -71,3 +71,8 @@ Deno.test("fillDefaults() fills in what is missing, and the port of TLS under TL
   const secure = fillDefaults(parseUrl("amqps://h"), defaults, { tls: true });
   assertEquals([secure.port, secure.hosts[0]?.port], [5671, 5671]);
 });
+
+Deno.test("what has no form in UTF-8 is written all the same, for errors show URLs", () => {
+  const url = { ...parseUrl("amqp://u:p@h/v"), username: "a\ud800" };
+  assertEquals(formatUrl(url), "amqp://a%EF%BF%BD:**@h/v");
+});
