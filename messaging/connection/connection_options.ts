@@ -1,5 +1,6 @@
 import type { Backoff } from "../../async/backoff.ts";
 import type { CodecRegistry } from "../../codec/mod.ts";
+import { OptionError } from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
 import type { TlsOptions } from "../../model/tls_options.ts";
 import type { ConnectionEvent } from "./connection_state.ts";
@@ -27,6 +28,8 @@ export type FailoverStrategy =
   | "round-robin"
   | "shuffle"
   | ((urls: readonly string[]) => Iterable<string>);
+
+const STRATEGIES: readonly FailoverStrategy[] = ["round-robin", "shuffle"];
 
 /** Options of `createConnection`. Values in a URL win over them. */
 export interface ConnectionOptions {
@@ -185,6 +188,7 @@ export function checkOptions(options: ConnectionOptions): void {
     checkDuration("operationTimeout", operationTimeout);
   }
   if (heartbeat !== undefined) checkHeartbeat(heartbeat);
+  checkStrategy(options.failoverStrategy);
   if (reconnect === undefined || reconnect === false) return;
   checkKnown(reconnect, RECONNECT);
   checkBackoff("reconnect", reconnect);
@@ -197,4 +201,16 @@ export function checkOptions(options: ConnectionOptions): void {
   ) {
     checkCount("reconnect.maxRefusals", maxRefusals, Number.MAX_SAFE_INTEGER);
   }
+}
+
+function checkStrategy(given: FailoverStrategy | undefined): void {
+  if (
+    given === undefined || typeof given === "function" ||
+    STRATEGIES.some((each) => each === given)
+  ) return;
+  throw new OptionError(
+    `Cannot use ${
+      quote(given)
+    } as "failoverStrategy": it must be "round-robin", "shuffle", or a function that orders the URLs`,
+  );
 }

@@ -943,6 +943,15 @@ const MISTAKES: readonly Mistake[] = [
     },
   ]),
   {
+    name: "an order of URLs that there is not",
+    make: () =>
+      createConnection(["memory://a", "memory://b"], {
+        failoverStrategy: loose("random"),
+      }),
+    error: "OptionError",
+    words: ['"random"', '"failoverStrategy"', '"shuffle"'],
+  },
+  {
     name: "a misspelt option of asUri",
     make: () => memory().asUri(loose({ includePasword: true })),
     error: "OptionError",
