@@ -33,7 +33,7 @@ interface Deed {
 const LEASE = 600;
 
 /** Takes what a store reserves for what cannot be read. */
-function unreadable(store: Store): PartChanges {
+export function unreadable(store: Store): PartChanges {
   return {
     messages: {
       reserve: async (...call) => {
@@ -78,7 +78,7 @@ function list(broker: Broker, queue: string) {
 }
 
 /** Puts the quarantined messages back, as often as it takes, and finds them in the queue. */
-async function restore(broker: Broker, queue: string): Promise<void> {
+export async function restore(broker: Broker, queue: string): Promise<void> {
   const { channel } = broker;
   assert.equal((await list(broker, queue)).length, 1);
   const back = await persist(() =>

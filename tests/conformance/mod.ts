@@ -59,6 +59,7 @@ import { FAILING_APART } from "./failing_apart.ts";
 import { FAILING_ONCE } from "./failing_once.ts";
 import { FINALITY } from "./finality.ts";
 import { HANGING } from "./hanging.ts";
+import { LOST_ANSWERS } from "./lost_answers.ts";
 import { LIMITS_OF_PARTS } from "./limits_of_parts.ts";
 import { HOOKING } from "./hooking.ts";
 import { HOOKING_HANDLERS } from "./hooking_handlers.ts";
@@ -163,6 +164,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...QUARANTINING,
   ...KILLED,
   ...FAILING_ONCE,
+  ...LOST_ANSWERS,
   ...FAILING_APART,
   ...HANGING,
   ...LIMITS_OF_PARTS,

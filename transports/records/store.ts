@@ -16,7 +16,7 @@ import type {
   TopologyStore,
   TopologyView,
 } from "../store/store.ts";
-import { PUT } from "../store/store.ts";
+import { LOST, PUT } from "../store/store.ts";
 import { putOnce } from "../store/put_once.ts";
 import { Lifeline } from "../store/lifeline.ts";
 import type {
@@ -234,13 +234,15 @@ export class RecordsStore implements Store {
         return PUT;
       }, options);
     }
+    // Of one that was removed by an earlier call no second copy is put.
+    if (instead !== undefined && !this.#unacked.has(instead)) return LOST;
     const written = await this.#putter.put(items, options);
     if (instead !== undefined) {
       const [lost] = await this.#goOnRemoving([instead], options);
       if (lost !== undefined) {
         const takingBack = this.#putter.takeBack(written);
         await this.#lifeline.wait("take back messages", options, takingBack);
-        return { type: "lost" };
+        return LOST;
       }
     }
     this.#announce(written);

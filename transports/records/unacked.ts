@@ -35,6 +35,11 @@ export class Unacked {
     this.#unacked.delete(reservation);
   }
 
+  /** Says whether one is ours, as far as is known here. */
+  has(reservation: Reservation): boolean {
+    return this.#unacked.has(reservation);
+  }
+
   /** Lists all. */
   all(): readonly Reservation[] {
     return [...this.#unacked];

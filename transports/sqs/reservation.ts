@@ -22,6 +22,8 @@ export class SqsReservation implements Reservation {
   readonly #last: number;
   /** Until when it is ours, on the clock. */
   until: number;
+  /** Whether it was removed, or put back: SQS would take that again, and say that all is well. */
+  isOver = false;
 
   /** Made of a received message. */
   constructor(

@@ -37,22 +37,37 @@ export class Settlements {
 
   /** Says whether a message is still ours. */
   isOurs(reservation: Reservation): reservation is SqsReservation {
-    return reservation instanceof SqsReservation &&
+    return reservation instanceof SqsReservation && !reservation.isOver &&
       reservation.until > this.#clock.now();
   }
 
   /**
    * Removes messages, or puts them back in sight with 0 seconds. Returns those that were
    * not ours. If one of them fails by no fault of its own it rejects when all have been
-   * tried: SQS takes each of them again, even those that it has settled.
+   * tried.
    */
-  async settle(
+  settle(
     reservations: readonly Reservation[],
-    verb: Verb | ((reservation: SqsReservation) => Verb | undefined),
+    verb: Verb | ((reservation: SqsReservation) => Verb),
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
+    return this.#settleAll(reservations, verb, options, true);
+  }
+
+  async #settleAll(
+    reservations: readonly Reservation[],
+    verb: Verb | ((reservation: SqsReservation) => Verb | undefined),
+    options: CallOptions | undefined,
+    ends: boolean,
+  ): Promise<readonly Reservation[]> {
     const results = await Promise.allSettled(
-      reservations.map((each) => this.#settleOne(each, verb, options)),
+      reservations.map(async (each) => {
+        const isDone = await this.#settleOne(each, verb, options);
+        if (isDone && ends && each instanceof SqsReservation) {
+          each.isOver = true;
+        }
+        return isDone;
+      }),
     );
     return reservations.filter((_, i) => {
       const result = results[i];
@@ -68,10 +83,11 @@ export class Settlements {
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
     const now = this.#clock.now();
-    const lost = await this.settle(
+    const lost = await this.#settleAll(
       reservations,
       (each) => each.secondsOf(lease, now) || undefined,
       options,
+      false,
     );
     const set = new Set(lost);
     for (const each of reservations) {

@@ -8,7 +8,7 @@ import {
   destinationOf,
 } from "../../virtual/dead_letter.ts";
 import type { TransportEvent } from "../transport.ts";
-import { isLeaseLost, leaseLost } from "./settler.ts";
+import { isLeaseLost, leaseLost, putInstead, settleOne } from "./doubted.ts";
 import { itemsFor, type Routed, type Router } from "./router.ts";
 import type { Leftovers } from "./leftovers.ts";
 import { isMalformed, type Quarantine } from "./quarantine.ts";
@@ -147,11 +147,15 @@ export class DeadLetters {
     options?: CallOptions,
   ): Promise<void> {
     const { messages } = this.#store;
-    const lost = next === undefined && why === "rejected" &&
-        messages.drop !== undefined
-      ? await messages.drop([reservation], options)
-      : await messages.remove([reservation], options);
-    if (lost.length > 0) throw leaseLost(reservation);
+    const verb =
+      next === undefined && why === "rejected" && messages.drop !== undefined
+        ? "drop"
+        : "remove";
+    await settleOne(
+      reservation,
+      verb,
+      async (these) => await messages[verb]?.(these, options) ?? [],
+    );
   }
 
   /** Makes of a message what its queue dead-letters; `undefined` if that is nothing. */
@@ -235,12 +239,17 @@ export class DeadLetters {
           ? IN_A_CIRCLE
           : await this.#broadcastAlone(next, routed, instead, options);
       }
-      const result = await this.#store.messages.put(itemsFor(next, routed), {
-        ...options,
-        version: this.#router.checkOf(routed),
+      const result = await putInstead(
         instead,
-        announced: routed.announced,
-      });
+        "dead-letter",
+        () =>
+          this.#store.messages.put(itemsFor(next, routed), {
+            ...options,
+            version: this.#router.checkOf(routed),
+            instead,
+            announced: routed.announced,
+          }),
+      );
       switch (result.type) {
         case "put":
           await this.moveAll(result.displaced, "maxlen", options);
@@ -266,8 +275,12 @@ export class DeadLetters {
   ): Promise<Put> {
     if (routed.broadcasts.length === 0) return UNROUTABLE;
     await this.#broadcast(next, routed, options);
-    const lost = await this.#store.messages.remove([instead], options);
-    return lost.length > 0 ? LOST : PUT;
+    await settleOne(
+      instead,
+      "remove",
+      (these) => this.#store.messages.remove(these, options),
+    );
+    return PUT;
   }
 
   async #broadcast(

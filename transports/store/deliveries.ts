@@ -22,13 +22,8 @@ import { deliveryOf } from "./delivery_of.ts";
 import type { Parking } from "./parking.ts";
 import { isMalformed } from "./quarantine.ts";
 import { replace } from "./replacing.ts";
-import {
-  isLeaseLost,
-  leaseLost,
-  Settler,
-  type SettlerHost,
-  type Settling,
-} from "./settler.ts";
+import { isDoubted, isLeaseLost, leaseLost } from "./doubted.ts";
+import { Settler, type SettlerHost, type Settling } from "./settler.ts";
 import { Slab } from "../../model/slab.ts";
 import type { ReplyQueues } from "./reply_queues.ts";
 import type { Ripener } from "./ripener.ts";
@@ -113,7 +108,6 @@ export class Deliveries implements SettlerHost<Held> {
       reservation,
       onLost,
       subscription,
-      doubted: undefined,
       tag: NO_TAG,
       settling: false,
       failedAt: 0,
@@ -193,10 +187,10 @@ export class Deliveries implements SettlerHost<Held> {
   /** Forgets those that are no longer ours, and notifies their consumers. */
   lose(lost: ReadonlySet<Reservation>): void {
     const mine = [...this.#window.entries()].map(([, held]) => held).filter((
-      { reservation, settling, doubted },
+      { reservation, settling },
     ) =>
       // Its settlement tells what became of it, or the next one.
-      !settling && doubted === undefined && lost.has(reservation)
+      !settling && lost.has(reservation) && !isDoubted(reservation)
     );
     for (const held of mine) this.#lose(held);
   }

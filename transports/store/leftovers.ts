@@ -5,7 +5,7 @@ import {
   MessagingError,
   NotFoundError,
 } from "../../model/errors.ts";
-import { isLeaseLost } from "./settler.ts";
+import { isLeaseLost } from "./doubted.ts";
 import type { MessageStore, Reservation } from "./store.ts";
 
 /** Milliseconds until something is tried again, doubling. */

@@ -13,7 +13,7 @@ import type { Parked, ParkOptions } from "../transport.ts";
 import type { DeadLetters } from "./dead_letters.ts";
 import type { Declarer } from "./declarer.ts";
 import { isMalformed, type Quarantine } from "./quarantine.ts";
-import { leaseLost } from "./settler.ts";
+import { leaseLost, settleOne } from "./doubted.ts";
 import type { StoreWithTopology } from "./local_topology.ts";
 import type { Reservation } from "./store.ts";
 
@@ -63,8 +63,11 @@ export class Parking {
       const found = await this.#put(next, message, reservation, call);
       if (found !== undefined) return found;
     } else if (await store.messages.redrives?.(reservation, call)) {
-      const lost = await store.messages.drop?.([reservation], call) ?? [];
-      if (lost.length > 0) throw leaseLost(reservation);
+      await settleOne(
+        reservation,
+        "drop",
+        async (these) => await store.messages.drop?.(these, call) ?? [],
+      );
       return { type: "rejected" };
     }
     return await this.#putAside(failed, message, reservation, options);

@@ -6,7 +6,7 @@ import type {
   QuarantineOptions,
   TransportEvent,
 } from "../transport.ts";
-import { leaseLost } from "./settler.ts";
+import { settleOne } from "./doubted.ts";
 import type {
   Malformed,
   QuarantinedItem,
@@ -55,8 +55,11 @@ export class Quarantine {
         { cause: error },
       );
     }
-    const lost = await quarantine.add([reservation], options);
-    if (lost.length > 0) throw leaseLost(reservation);
+    await settleOne(
+      reservation,
+      "quarantine",
+      (these) => quarantine.add(these, options),
+    );
     this.#onEvent?.({
       type: "quarantined",
       queue,

@@ -3,7 +3,7 @@ import type { Publishing } from "../../model/message.ts";
 import type { RejectOptions } from "../transport.ts";
 import type { DeadLetters } from "./dead_letters.ts";
 import type { Ripener } from "./ripener.ts";
-import { leaseLost } from "./settler.ts";
+import { leaseLost, putInstead, settleOne } from "./doubted.ts";
 import type { Reservation, Store } from "./store.ts";
 
 /** The services that {@linkcode replace} uses of its connection. */
@@ -32,17 +32,17 @@ export async function replace(
 ): Promise<void> {
   const { queue } = reservation;
   if (reservation.keepsPlace) {
-    const lost = await store.messages.release(
-      [reservation],
-      { signal, deadline, delay, headers },
+    return await settleOne(
+      reservation,
+      "release",
+      (these) =>
+        store.messages.release(these, { signal, deadline, delay, headers }),
     );
-    if (lost.length > 0) throw leaseLost(reservation);
-    return;
   }
   const properties = headers === undefined
     ? message.properties
     : { ...message.properties, headers };
-  const result = await store.messages.put([{
+  const copy = {
     queue,
     message: {
       ...message,
@@ -51,7 +51,13 @@ export async function replace(
       republished: true,
     },
     ttl: properties.expiration,
-  }], { signal, deadline, instead: reservation });
+  };
+  const limits = { signal, deadline };
+  const result = await putInstead(
+    reservation,
+    "replace",
+    () => store.messages.put([copy], { ...limits, instead: reservation }),
+  );
   ripener.notePut([{ queue }], delay ?? 0);
   switch (result.type) {
     case "put":

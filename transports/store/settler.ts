@@ -1,5 +1,5 @@
-import { MessagingError, SettlementError } from "../../model/errors.ts";
 import type { CallOptions } from "../../model/call_options.ts";
+import { doubt, hasGoneBy, leaseLost } from "./doubted.ts";
 import type { Reservation, Store } from "./store.ts";
 import type { StoreSubscription } from "./subscription.ts";
 
@@ -8,8 +8,6 @@ export interface Settling {
   readonly reservation: Reservation;
   /** The subscription whose prefetch the message counts against; `get` has none. */
   readonly subscription: StoreSubscription | undefined;
-  /** The verb that failed, and may have been done all the same: what is no longer there when it is tried again has gone by it. */
-  doubted: Verb | undefined;
 }
 
 /** The store's verbs that settle. */
@@ -86,8 +84,8 @@ export class Settler<T extends Settling> {
     }
     const settling = batch.settled.then((lost) => {
       if (
-        lost.length > 0 && held.doubted !== this.#verb &&
-        lost.includes(reservation)
+        lost.length > 0 && lost.includes(reservation) &&
+        !hasGoneBy(reservation, this.#verb)
       ) throw leaseLost(reservation);
     });
     batch.answers.push(settling);
@@ -125,13 +123,8 @@ export class Settler<T extends Settling> {
       if (lost.length > 0) handle(batch.answers);
       return lost;
     } catch (error) {
-      // Of several one may have failed, and others not; and an answer may have been lost.
-      const isUndone = held.length === 1 && error instanceof MessagingError &&
-        error.outcome === "not-sent";
-      for (const each of held) {
-        if (!isUndone) each.doubted = this.#verb;
-        this.#host.kept(each);
-      }
+      doubt(reservations, this.#verb, error);
+      for (const each of held) this.#host.kept(each);
       handle(batch.answers);
       throw error;
     }
@@ -153,26 +146,3 @@ function handle(answers: readonly Promise<void>[]): void {
 }
 
 function ignore(): void {}
-
-/**
- * Makes the error for a settlement that came too late.
- *
- * @param reservation The reservation that should have been settled.
- * @returns The error.
- */
-export function leaseLost(reservation: Reservation): SettlementError {
-  return new SettlementError(
-    `Cannot settle a message of queue "${reservation.queue}": its lease was lost, someone else may have it`,
-    { code: "lease-lost" },
-  );
-}
-
-/**
- * Says whether a settlement failed for the message was no longer ours.
- *
- * @param error The error that it rejected with.
- * @returns Whether somebody else has it.
- */
-export function isLeaseLost(error: unknown): error is SettlementError {
-  return error instanceof SettlementError && error.code === "lease-lost";
-}
