@@ -65,9 +65,20 @@ const SQL_INBOX: KnownOptions = optionsOf<SqlInboxOptions>("createSqlInbox", {
   table: "string",
 }, { ttl: '"window"' });
 
-/** A text of PostgreSQL's has no NUL. */
-function withoutNul(key: string): string {
-  return key.replaceAll("\0", "\\0");
+/** The most characters of a mark, of three bytes each: a row of PostgreSQL's index has 2,704 bytes. */
+const LONGEST = 800;
+
+/** The beginning of a longer one that is kept, for people who look into the table. */
+const KEPT = 700;
+
+/** Makes of a key the text of its mark: PostgreSQL's have no NUL, and a long one is told by its digest. */
+async function markOf(key: string): Promise<string> {
+  const text = key.replaceAll("\0", "\\0");
+  if (text.length <= LONGEST) return text;
+  const bytes = new TextEncoder().encode(text);
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0"));
+  return `${text.slice(0, KEPT)} sha256:${hex.join("")}`;
 }
 
 /** Marks whose window is over are removed so often, ms. */
@@ -189,17 +200,18 @@ class MarkingInbox implements SqlInbox<unknown> {
   ): Promise<InboxOutcome> {
     await this.#make();
     await this.#sweep(onError);
+    const mark = await markOf(key);
     signal.throwIfAborted();
     let outcome: InboxOutcome = "duplicate";
     await this.#database.begin(async (transaction) => {
       const until = String(
         Math.ceil(this.#clock.wall() + this.#options.window),
       );
-      if (!await this.#mark(transaction, key, until)) return;
+      if (!await this.#mark(transaction, mark, until)) return;
       this.#transactions.set(message, transaction);
       try {
         await work();
-        await this.#check(transaction, key, until);
+        await this.#check(transaction, mark, until);
         outcome = "handled";
       } finally {
         this.#transactions.delete(message);
@@ -211,7 +223,7 @@ class MarkingInbox implements SqlInbox<unknown> {
   /** One that another transaction has made, and not committed, is waited for. */
   async #mark(
     transaction: unknown,
-    key: string,
+    mark: string,
     until: string,
   ): Promise<boolean> {
     const { table } = this.#options;
@@ -223,7 +235,7 @@ class MarkingInbox implements SqlInbox<unknown> {
           ON CONFLICT (key) DO UPDATE SET until = excluded.until
             WHERE ${table}.until <= CAST(CAST($3 AS TEXT) AS BIGINT)
           RETURNING key`,
-        [withoutNul(key), until, String(this.#clock.wall())],
+        [mark, until, String(this.#clock.wall())],
       );
       return rows.length > 0;
     } catch (error) {
@@ -238,7 +250,7 @@ class MarkingInbox implements SqlInbox<unknown> {
    */
   async #check(
     transaction: unknown,
-    key: string,
+    mark: string,
     until: string,
   ): Promise<void> {
     let cause: unknown;
@@ -248,7 +260,7 @@ class MarkingInbox implements SqlInbox<unknown> {
         `SELECT key FROM ${this.#options.table}
           WHERE key = CAST($1 AS TEXT)
             AND until = CAST(CAST($2 AS TEXT) AS BIGINT)`,
-        [withoutNul(key), until],
+        [mark, until],
       );
       if (rows.length > 0) return;
     } catch (error) {

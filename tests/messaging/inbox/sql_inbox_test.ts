@@ -140,6 +140,33 @@ function testEachWay(title: string, run: (at: Shop) => Promise<void>): void {
 }
 
 testEachWay(
+  "keys that are long, and alike but for their ends, are told apart, and each is handled once",
+  async ({ way }) => {
+    await using connection = createConnection(`memory://${unique("inbox")}`);
+    const queue = new Queue<string>("orders");
+    // By chance, or PostgreSQL would make them short.
+    const random = crypto.getRandomValues(new Uint8Array(6000));
+    const long = String.fromCharCode(...random.map((byte) => 33 + byte % 93));
+    const keys = [`${long}a`, `${long}b`, `${long}a`, "\u20ac".repeat(3000)];
+    for (const key of [...keys, "last"]) await connection.send(queue, key);
+    const calls: string[] = [];
+    const consumer = connection.consumer(queue);
+    await arrives(
+      consumer.run(({ payload }) => {
+        calls.push(payload.slice(-1));
+        if (payload === "last") void consumer.cancel();
+      }, {
+        inbox: way.inbox,
+        inboxKey: ({ payload }) => payload,
+        onError: () => {},
+      }),
+      "the end of the run",
+    );
+    assertEquals(calls, ["a", "b", "\u20ac", "t"]);
+  },
+);
+
+testEachWay(
   "what a handler writes and its mark are there together, or neither is",
   async ({ shop, way }) => {
     await using connection = createConnection(`memory://${unique("inbox")}`);
