@@ -9,8 +9,13 @@ import { releasePieces } from "./settlements.ts";
 import { marked, readStored, readUnacked, type Unacked } from "./stored.ts";
 import type { Tables } from "./tables.ts";
 
-/** How long a sweep claims the messages that it found, ms: then the next one may try. */
-const CLAIM = 30_000;
+/**
+ * How long a sweep claims the messages that it found, at the most and at the least, ms: then the
+ * next one may try. It is as long as the visibility timeout, for who chose a short one does not
+ * wait much longer where a sweep was cut short.
+ */
+const LONGEST_CLAIM = 30_000;
+const SHORTEST_CLAIM = 1000;
 
 /** So many are looked for before they are put in order and given back. */
 const MAX = 10_000;
@@ -32,6 +37,7 @@ export class Sweeper {
   readonly #news: News;
   readonly #tables: Tables;
   readonly #visibilityTimeout: number;
+  readonly #claim: number;
   readonly #life: readonly RedisArgument[];
 
   /** Makes one for a connection; `news` hears of queues that get messages back, and `socket` is the number of one of ours, if the server tells it. */
@@ -46,6 +52,9 @@ export class Sweeper {
     this.#news = news;
     this.#tables = tables;
     this.#visibilityTimeout = visibilityTimeout;
+    this.#claim = Math.ceil(
+      Math.min(Math.max(visibilityTimeout, SHORTEST_CLAIM), LONGEST_CLAIM),
+    );
     this.#life = [Math.ceil(patience), socket ?? ""];
   }
 
@@ -180,7 +189,7 @@ export class Sweeper {
       const [claim, found] = await this.#context.runList(
         "overdue",
         "look for overdue messages",
-        [Math.ceil(this.#visibilityTimeout), CLAIM],
+        [Math.ceil(this.#visibilityTimeout), this.#claim],
         { ...options, queueOf: () => place },
       );
       const score = decode(claim);

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { type Message, Queue } from "@dashi/mq";
+import { until } from "../../conformance/support.ts";
 import { connectTo, pause, Raw, test } from "../../support/redis.ts";
 import { Worker } from "../../support/worker.ts";
 import { SLACK } from "../../support/slack.ts";
@@ -143,6 +144,28 @@ test("a message that Kombu took and never settled goes back to its list, marked,
   // How often it was given back stands behind Kombu's own tag.
   assert(delivery_tag.startsWith(`${tag};count=1`), delivery_tag);
   assertEquals(await raw.number("EXISTS", "unacked", "unacked_index"), 0);
+});
+
+test("what a sweep has found and could not give back is tried again after another lease", async (server) => {
+  await using raw = new Raw(server.port);
+  const list = "q1\x06\x163";
+  // So far a sweep comes, too, whose process is killed: it has found it, and put nothing back.
+  await raw.send("SET", list, "no list");
+  await raw.send("HSET", "unacked", TAG, `[${ENVELOPE}, "", "q1"]`);
+  const score = 1_700_000_000;
+  await raw.send("ZADD", "unacked_index", score, TAG);
+  await using connection = connectTo(server.url, OPTIONS);
+  await connection.connect();
+  await until(
+    async () => await raw.number("ZSCORE", "unacked_index", TAG) > score,
+    "a sweep that finds the message",
+  );
+  await pause(200); // it tries to put it back
+  const began = performance.now();
+  await raw.send("DEL", list);
+  await untilLength(raw, list, 1);
+  const took = performance.now() - began;
+  assert(took < 2 * LEASE + SLACK, `it took ${took} ms`);
 });
 
 test("a message that Kombu took from an exchange goes back to the queues that are bound to it", async (server) => {
