@@ -1,14 +1,11 @@
 import assert from "node:assert/strict";
 import type { CallOptions } from "../../model/call_options.ts";
 import { TimeoutError } from "../../model/errors.ts";
-import {
-  isStoreTransport,
-  type Reservation,
-  type Store,
-} from "../../transports/store/mod.ts";
-import { Broker } from "./broker.ts";
+import type { Reservation, Store } from "../../transports/store/mod.ts";
+import type { Broker } from "./broker.ts";
 import { type ConformanceCase, onHarness } from "./case.ts";
 import type { Harness } from "./harness.ts";
+import { withStore } from "./on_store.ts";
 import { arrives, publishing, soon, unique } from "./support.ts";
 
 /** The arguments of a verb: a queue of its own, and a way to take a message of it. */
@@ -136,17 +133,7 @@ async function checkAll(
   limits: () => CallOptions,
   isRight: (error: unknown) => boolean,
 ): Promise<void> {
-  const { transport } = harness;
-  assert.ok(isStoreTransport(transport));
-  const stores: Store[] = [];
-  const wrapped = transport.wrapping((store) => {
-    stores.push(store);
-    return store;
-  });
-  const broker = await Broker.open({ ...harness, transport: wrapped });
-  try {
-    const [store] = stores;
-    assert.ok(store !== undefined);
+  await withStore(harness, async (store, broker) => {
     const wrong: string[] = [];
     for (const [name, call] of Object.entries(CALLS)) {
       const setting = await settingOf(store, broker);
@@ -158,9 +145,7 @@ async function checkAll(
       }
     }
     assert.deepEqual(wrong, []);
-  } finally {
-    await broker[Symbol.asyncDispose]();
-  }
+  });
 }
 
 /** A queue with a message, and a way to take it. */

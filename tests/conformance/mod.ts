@@ -61,6 +61,7 @@ import { FINALITY } from "./finality.ts";
 import { HANGING } from "./hanging.ts";
 import { LOST_ANSWERS } from "./lost_answers.ts";
 import { LIMITS_OF_PARTS } from "./limits_of_parts.ts";
+import { RESERVING } from "./reserving.ts";
 import { HOOKING } from "./hooking.ts";
 import { HOOKING_HANDLERS } from "./hooking_handlers.ts";
 import { HOSTILE } from "./hostile.ts";
@@ -168,6 +169,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...FAILING_APART,
   ...HANGING,
   ...LIMITS_OF_PARTS,
+  ...RESERVING,
   ...HOSTILE,
   ...COMEBACKS,
   ...PROBING,
