@@ -46,7 +46,7 @@ const ROWS: Readonly<
     whole: { keys: 100, each: 20, kills: 10 },
     options: { visibilityTimeout: 5000 },
   },
-  // Its stand-in hands out a message with each request: it would take an hour.
+  // A FIFO queue is asked for one message with each request: it would take an hour.
   sqs: { whole: { keys: 100, each: 20, kills: 5 } },
 };
 
