@@ -157,6 +157,8 @@ Deno.test("maxDecompressedSize bounds what a payload may become", async () => {
       "maxDecompressedSize",
     );
   }
+  const maxDecompressedSize = 2 ** 31 - 1;
+  await createConnection("memory://", { maxDecompressedSize }).close();
 });
 
 Deno.test("a compression or codec that cannot be loaded is the message's error, not the loop's", async () => {

@@ -16,9 +16,32 @@ Deno.test("a line has what the message has, and how long it took in milliseconds
   const took = performance.now() - began;
   const published = lines.filter(({ event }) => event === "published");
   assertEquals(published.map((line) => line.delay), [undefined, 1]);
+  for (const { event, correlationId, delay } of lines) {
+    if (event === "published") continue;
+    assertEquals([correlationId, delay], [undefined, undefined], event);
+  }
   const durations = lines.flatMap(({ duration }) => duration ?? []);
   assert(durations.length >= 2, JSON.stringify(lines));
   for (const each of durations) assert(each >= 0 && each <= took, `${each}`);
+});
+
+Deno.test("a line of a message and of its settlement has the correlation and the delay, where there are some", async () => {
+  await using connection = createConnection(`memory://${crypto.randomUUID()}`);
+  const lines: LogLine[] = [];
+  connection.use(logging({ log: (line) => void lines.push(line) }));
+  const queue = new Queue("logged");
+  await connection.send(queue, 1, { correlationId: "order 1" });
+  const consumer = connection.consumer(queue);
+  let calls = 0;
+  await consumer.run(async (message) => {
+    if (++calls === 1) await message.requeue({ delay: 5 });
+    else void consumer.cancel();
+  });
+  const all = lines.filter(({ queue, messageId }) => queue ?? messageId);
+  const correlations = new Set(all.map(({ correlationId }) => correlationId));
+  assertEquals([...correlations], ["order 1"], JSON.stringify(lines));
+  assertEquals(lines.flatMap(({ delay }) => delay ?? []), [5]);
+  for (const line of lines) assert(line.delay !== 0, JSON.stringify(line));
 });
 
 Deno.test("no message fails for a line that cannot be logged", async () => {

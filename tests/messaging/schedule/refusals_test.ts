@@ -41,5 +41,12 @@ Deno.test("a schedule is refused that cannot be one", async () => {
       assert(error.message.includes(word), `${word}: ${error.message}`);
     }
   }
+  for (const version of [-1, 1.5, "1"]) {
+    const error = await connection.unschedule("s", { version: loose(version) })
+      .catch((error: unknown) => error);
+    assert(error instanceof Error);
+    assertEquals(error.name, "OptionError", error.message);
+    assert(error.message.includes('"version"'), error.message);
+  }
   assertEquals(connection.health().schedules.taking, 0);
 });
