@@ -5,16 +5,17 @@ import { foreignQueue, Topology } from "../../../virtual/topology.ts";
 Deno.test("the consumers that an owner has left go, and those of others on the same queue stay", () => {
   const topology = new Topology();
   topology.apply(foreignQueue("orders"));
-  const consumers = ["one", "two"].map((owner) => ({
+  const consumerOf = (owner: string) => ({
     consumerTag: `of ${owner}`,
     owner,
     exclusive: false,
-  }));
-  for (const consumer of consumers) {
+  });
+  for (const owner of ["one", "two"]) {
+    const consumer = consumerOf(owner);
     topology.apply({ type: "consumer-added", queue: "orders", consumer });
   }
   assertEquals(consumersLeftBy(topology, "one"), [
-    { type: "consumer-removed", queue: "orders", consumer: consumers[0] },
+    { type: "consumer-removed", queue: "orders", consumer: consumerOf("one") },
   ]);
   assertEquals(consumersLeftBy(topology, "three"), []);
 });
