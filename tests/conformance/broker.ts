@@ -297,27 +297,48 @@ export class Broker implements AsyncDisposable {
     );
   }
 
-  /** Removes what was declared, and closes all connections. */
+  /** Closes all connections, and removes what was declared: all of it, whatever fails. */
   async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      const connection = await connect(this.#harness);
+    const failures: unknown[] = [];
+    const attempt = async (step: () => PromiseLike<unknown>) => {
       try {
-        const channel = await connection.openChannel(soon());
-        for (const name of this.#queues) {
-          if (name !== "") await channel.deleteQueue(name, soon());
-        }
-        for (const name of this.#exchanges) {
-          await channel.deleteExchange(name, soon());
-        }
-      } finally {
-        await connection[Symbol.asyncDispose]();
+        await step();
+        return true;
+      } catch (error) {
+        failures.push(error);
+        return false;
       }
-    } catch {
-      // An exclusive queue of this very connection: it goes with it.
+    };
+    // First, for nobody else deletes their exclusive queues, which go with them.
+    for (const each of [this.connection, ...this.#connections]) {
+      await attempt(() => each[Symbol.asyncDispose]());
+    }
+    await attempt(() => this.#deleteAll(attempt));
+    if (failures.length > 0) throw failures[0];
+  }
+
+  async #deleteAll(
+    attempt: (step: () => PromiseLike<unknown>) => Promise<boolean>,
+  ): Promise<void> {
+    const deletions = [
+      ...this.#queues.filter((name) => name !== "").map(
+        (name) => (channel: Channel) => channel.deleteQueue(name, soon()),
+      ),
+      ...this.#exchanges.map((name) => (channel: Channel) =>
+        channel.deleteExchange(name, soon())
+      ),
+    ];
+    if (deletions.length === 0) return;
+    const connection = await connect(this.#harness);
+    try {
+      let channel = await connection.openChannel(soon());
+      for (const each of deletions) {
+        if (await attempt(() => each(channel))) continue;
+        // A broker may close the channel of a call that it refuses.
+        channel = await connection.openChannel(soon());
+      }
     } finally {
-      for (const each of [this.connection, ...this.#connections]) {
-        await each[Symbol.asyncDispose]();
-      }
+      await connection[Symbol.asyncDispose]();
     }
   }
 }
