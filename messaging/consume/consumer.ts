@@ -478,7 +478,8 @@ export class Consumer<T = unknown>
    * Ends it for good, in order: takes no more messages, gives back those that nobody has
    * begun with, waits for the handlers of `run` that are at work, and for the body of a
    * loop until it has settled its message, sends their acks, and gives back what is still
-   * unsettled. It always returns, and never rejects. A handler does not wait for itself: a
+   * unsettled. It always returns, and never rejects; a `run` whose handlers are still at work
+   * then resolves without them. A handler does not wait for itself: a
    * call before its first `await` resolves at once. After a second of waiting the event
    * `close-waits` says what for.
    */
@@ -517,6 +518,7 @@ export class Consumer<T = unknown>
         this.#session.clock.now() + CLOSE_GRACE,
       ),
     }).catch(() => {});
+    this.#runs.abandon();
     this.#onClosed();
   }
 

@@ -95,7 +95,7 @@ export interface RunOptions<T = unknown> {
   /**
    * Milliseconds that running handlers have after that, or after `cancel()`. Messages that
    * they have not settled by then go back to their queue when the consumer, or its
-   * connection, is closed. @default {without limit}
+   * connection, is closed. @default {until then}
    */
   readonly drainTimeout?: number | undefined;
 }

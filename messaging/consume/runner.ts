@@ -76,7 +76,7 @@ export class Runner<T> {
   #idle: (() => void) | undefined;
   /** While a handler is called alone, or is about to be. */
   #alone: Promise<void> | undefined;
-  /** Whether the handlers that run have had their `drainTimeout`. */
+  /** Whether the handlers that run have had their time: `drainTimeout`, or that of `close()`. */
   #isLate = false;
   /** Called when that is so. */
   readonly #whenLate = new Set<() => void>();
@@ -175,11 +175,7 @@ export class Runner<T> {
     const host = this.#host;
     let stopTimer: (() => void) | undefined;
     const begin = () => {
-      stopTimer = host.clock.timer(() => {
-        this.#isLate = true;
-        for (const each of [...this.#whenLate]) each();
-        this.#wakeFreed();
-      }, drainTimeout);
+      stopTimer = host.clock.timer(() => this.abandon(), drainTimeout);
     };
     const stopListening = host.onEnd(begin);
     if (host.hasEnded()) begin();
@@ -189,9 +185,15 @@ export class Runner<T> {
     };
   }
 
+  /** Ends without the handlers that are at work: their messages are for others. */
+  abandon(): void {
+    this.#isLate = true;
+    for (const each of [...this.#whenLate]) each();
+    this.#wakeFreed();
+  }
+
   /** Waits for what may wait for a handler, but no longer than handlers have. */
   #unlessLate(promise: Promise<void>): Promise<void> {
-    if (this.#options.drainTimeout === undefined) return promise;
     if (this.#isLate) return SETTLED;
     const { promise: either, resolve, reject } = Promise.withResolvers<void>();
     // A race with one promise of the whole run would keep each message until its end.

@@ -25,6 +25,8 @@ interface Controls {
   setConcurrency(concurrency: number): void;
   /** Messages that wait for a limit go back. Never rejects. */
   letWaitingGo(when?: Promise<void>): Promise<void>;
+  /** Has it end without the handlers that are at work. */
+  abandon(): void;
   /** The option for which it is to be the only one. */
   readonly alone: "breaker" | "ordered" | undefined;
 }
@@ -70,6 +72,11 @@ export class Runs<T> {
   /** Resolves when those that are at work have ended. Never rejects. */
   async ended(): Promise<void> {
     await Promise.allSettled(this.#running.keys());
+  }
+
+  /** Has those end that wait for handlers whose messages have gone back. */
+  abandon(): void {
+    for (const each of this.#running.values()) each.abandon();
   }
 
   /** Changes how many handlers of each run are called at once. */
@@ -197,6 +204,7 @@ export class Runs<T> {
         once?.letWaitingGo();
         return runner.letWaitingGo(when);
       },
+      abandon: () => runner.abandon(),
       alone,
     });
     try {

@@ -69,12 +69,12 @@ export const SHUTDOWN: readonly ConformanceCase[] = [
           const took = performance.now() - began - drainTimeout;
           assert.ok(took >= -1 && took < 9000, `it took ${took} ms more`);
           assert.equal(signal.aborted, true);
+          await arrives(running, "the end of run()");
           const [again] = await take(connection.consumer(queue), 1);
           await again?.ack();
         } finally {
           release.resolve();
         }
-        await arrives(running, "the end of run()");
       });
     },
   ),

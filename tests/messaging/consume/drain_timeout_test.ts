@@ -76,6 +76,29 @@ for (const [name, run] of RUNS) {
   }
 }
 
+for (const [name, run] of RUNS) {
+  Deno.test(`${name} ends when its connection is closed, though its handler never does`, async () => {
+    await using connection = createConnection("memory://drain-timeout");
+    const queue = new Queue<number>(`${name}, closed`, {
+      ordered: name === "an ordered run",
+    });
+    const producer = connection.producer({ queue, key: "one" });
+    for (let id = 1; id <= 4; id++) await producer.publish(id);
+    const begun = Promise.withResolvers<void>();
+    const worker = createConnection("memory://drain-timeout");
+    const running = run(worker.consumer(queue), () => {
+      begun.resolve();
+      return new Promise(() => {});
+    }, {});
+    await begun.promise;
+    await worker.close({ drainTimeout: 10 });
+    await running;
+    const { messageCount } = await connection.queue(queue.name).status();
+    assertEquals(messageCount, 4);
+    await connection.queue(queue.name).delete();
+  });
+}
+
 Deno.test("the drainTimeout of a run holds for a handler that is called alone", async () => {
   await using connection = createConnection("memory://drain-timeout");
   const queue = new Queue<number>("suspects");
