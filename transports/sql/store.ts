@@ -98,6 +98,7 @@ export class SqlStore implements Store {
   readonly #settlements: Settlements;
   readonly #admin: Admin;
   readonly #tables: SqlTables;
+  readonly #watch: Watch;
 
   /** Makes one over a database, whose transactions `works` makes. */
   constructor(sql: Sql, works: Works, options: SqlStoreOptions) {
@@ -126,7 +127,7 @@ export class SqlStore implements Store {
     this.#putter = new Putter({ tables, taker, settlements, now });
     const admin = this.#admin = new Admin({ tables, holder, owner, now });
     const watch = new Watch({ sql, clock, tables });
-    this.notifier = watch;
+    this.notifier = this.#watch = watch;
     this.#lifeline.onEnd(({ type }) => {
       watch.end();
       if (type === "lost") this.destroy();
@@ -310,6 +311,7 @@ export class SqlStore implements Store {
     const action = "reserve messages";
     const refusal = this.#lifeline.refusal(action, { signal, deadline });
     if (refusal !== undefined) throw refusal;
+    const isOver = this.#watch.takes();
     const taking = this.#do(
       action,
       this.#taker.reserve,
@@ -332,6 +334,8 @@ export class SqlStore implements Store {
         )
       ).catch(() => {}); // they come again when we are missed
       throw error;
+    } finally {
+      isOver();
     }
   }
 

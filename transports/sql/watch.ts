@@ -1,3 +1,4 @@
+import { atNextTurn } from "../../async/turn.ts";
 import type { Clock } from "../../async/clock.ts";
 import type { QueueNotifier } from "../store/store.ts";
 import { OUTBOX_NEWS } from "./outbox.ts";
@@ -39,9 +40,11 @@ export class Watch implements QueueNotifier {
   #timerAt = Infinity;
   #isLooking = false;
   #looksAgain = false;
-  /** Whether it looks at all queues; else at those that somebody has begun to listen to. */
+  /** Whether it looks at all queues; else at those that somebody goes on listening to. */
   #looksAtAll = false;
-  readonly #fresh = new Set<string>();
+  readonly #lasting = new Set<string>();
+  /** What somebody has begun to listen to, and was not looked at. */
+  readonly #fresh = new Map<string, symbol>();
   /** The first moment that was heard of while it looks: what it finds may be older. */
   #heard = Infinity;
 
@@ -55,9 +58,22 @@ export class Watch implements QueueNotifier {
     if (sharing === undefined) this.#listeners.set(queue, [onNews]);
     else sharing.push(onNews);
     this.#stopListening ??= this.#parts.sql.listen(this.#onHappening);
-    this.#fresh.add(queue);
-    this.#lookSoon();
+    this.#fresh.set(queue, Symbol());
     return () => this.#forget(queue, onNews);
+  }
+
+  /**
+   * A take begins. Whoever begins to listen takes next, and one that gets enough by that
+   * listens no more: a look for each would cost more than the takes. Those who go on are
+   * looked for.
+   *
+   * @returns A function that is called when it is over, before its caller has gone on.
+   */
+  takes(): () => void {
+    const fresh = [...this.#fresh];
+    return () => {
+      if (fresh.length > 0) atNextTurn(() => this.#lookForLasting(fresh));
+    };
   }
 
   /** Calls nobody any more. */
@@ -74,7 +90,15 @@ export class Watch implements QueueNotifier {
     // It may have left something.
     if (sharing.length > 0) return this.#wake(queue);
     this.#listeners.delete(queue);
+    this.#fresh.delete(queue);
     if (this.#listeners.size === 0) this.#idle();
+  }
+
+  #lookForLasting(fresh: readonly (readonly [string, symbol])[]): void {
+    for (const [queue, begun] of fresh) {
+      if (this.#fresh.get(queue) === begun) this.#lasting.add(queue);
+    }
+    if (this.#lasting.size > 0) this.#lookSoon();
   }
 
   #idle(): void {
@@ -122,10 +146,11 @@ export class Watch implements QueueNotifier {
   async #lookOn(): Promise<void> {
     while (this.#looksAgain && this.#listeners.size > 0) {
       const isOfAll = this.#looksAtAll;
-      const names = [...(isOfAll ? this.#listeners.keys() : this.#fresh)]
+      const names = [...(isOfAll ? this.#listeners.keys() : this.#lasting)]
         .filter((name) => this.#listeners.has(name));
       this.#looksAgain = this.#looksAtAll = false;
-      this.#fresh.clear();
+      this.#lasting.clear();
+      for (const name of names) this.#fresh.delete(name);
       this.#heard = Infinity;
       const found = await this.#parts.sql.read((tx) => this.#find(tx, names));
       for (const queue of new Set(found.queues)) this.#wake(queue);

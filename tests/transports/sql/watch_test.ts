@@ -32,11 +32,56 @@ Deno.test("what is heard while a watch looks is not forgotten for what it finds"
   const watch = new Watch({ sql, clock, tables });
   let wakes = 0;
   const stop = watch.listen("orders", () => wakes++);
+  watch.takes()();
   await clock.advance(4000);
   assertEquals([reads, wakes], [1, 1]);
   await clock.advance(2000);
   assertEquals([reads, wakes], [2, 2]);
   stop();
+  watch.end();
+  await database[Symbol.asyncDispose]();
+});
+
+Deno.test("a watch looks for who goes on listening, and not for who has enough by what is taken at once", async () => {
+  const clock = new TestClock({ date: new Date("2026-12-01") });
+  const database = await openMemory(clock);
+  let reads = 0;
+  const sql: Sql = Object.assign(Object.create(database), {
+    now: () => database.now(),
+    listen: () => () => {},
+    read: <T>(work: (tx: Tx) => Promise<T>) => {
+      reads++;
+      return database.read(work);
+    },
+  });
+  const watch = new Watch({
+    sql,
+    clock,
+    tables: new SqlTables(() => sql.now()),
+  });
+  const lasting = watch.listen("others", () => {});
+  watch.takes()();
+  await clock.advance(1000);
+  assertEquals(reads, 1);
+  const listen = () => watch.listen("orders", () => {});
+  for (let i = 0; i < 10; i++) {
+    const stop = listen();
+    const isOver = watch.takes();
+    await clock.advance(1000);
+    isOver();
+    stop();
+    // Who begins anew takes anew.
+    const again = listen();
+    await clock.advance(1000);
+    again();
+  }
+  assertEquals(reads, 1);
+  const stop = listen();
+  watch.takes()();
+  await clock.advance(1000);
+  assertEquals(reads, 2);
+  stop();
+  lasting();
   watch.end();
   await database[Symbol.asyncDispose]();
 });
