@@ -126,3 +126,51 @@ Deno.test("setConcurrency() begins with batches that wait, each of those that it
   await Promise.all(handled);
   assertEquals(begun.flat().map(({ payload }) => payload), [1, 2, 3]);
 });
+
+Deno.test("a batch has at most a hundred messages, is complete after 100 ms, and is handled alone, where nobody says otherwise", async () => {
+  const clock = new TestClock();
+  const begun: number[] = [];
+  const ends: PromiseWithResolvers<void>[] = [];
+  const batches = new Batches<number>(
+    (messages) => {
+      begun.push(messages.length);
+      const end = Promise.withResolvers<void>();
+      ends.push(end);
+      return end.promise;
+    },
+    {},
+    250,
+    clock,
+  );
+  const handled = Array.from(
+    { length: 101 },
+    (_, payload) => batches.add({ payload } as Message<number>),
+  );
+  assertEquals(begun, [100]);
+  await clock.advance(99);
+  assertEquals(ends.length, 1);
+  handled.push(batches.add({ payload: 101 } as Message<number>));
+  ends[0]?.resolve();
+  await handled[0];
+  assertEquals(begun, [100]);
+  await clock.advance(1);
+  assertEquals(begun, [100, 2]);
+  ends[1]?.resolve();
+  await Promise.all(handled);
+});
+
+Deno.test("what comes behind the end is handled at once", async () => {
+  const sizes: number[] = [];
+  const batches = new Batches<number>(
+    (messages) => void sizes.push(messages.length),
+    { wait: 60_000 },
+    10,
+    new TestClock(),
+  );
+  const first = batches.add({ payload: 1 } as Message<number>);
+  assertEquals(sizes, []);
+  batches.end();
+  assertEquals(sizes, [1]);
+  await Promise.all([first, batches.add({ payload: 2 } as Message<number>)]);
+  assertEquals(sizes, [1, 1]);
+});

@@ -43,3 +43,15 @@ Deno.test("a stream that is consumed once more goes on from what was noted befor
   assertStrictEquals(positions.of("s"), before);
   assertEquals(positions.argumentsFor("s")?.[OFFSET], 6);
 });
+
+Deno.test("a message without an offset moves nothing", () => {
+  const positions = new StreamPositions({ [OFFSET]: "first" });
+  const stream = positions.of("s");
+  const none = { properties: {} } as Partial<Delivery> as Delivery;
+  stream?.take(none);
+  assertEquals(positions.argumentsFor("s")?.[OFFSET], "first");
+  stream?.take(at(5));
+  stream?.take(none);
+  stream?.settle(none);
+  assertEquals(positions.argumentsFor("s")?.[OFFSET], 5);
+});
