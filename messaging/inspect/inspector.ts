@@ -18,7 +18,7 @@ export interface BrokerInfo {
   readonly version: string | undefined;
   /** Milliseconds that its clock is ahead of this machine's; behind it where it is negative. */
   readonly clockAhead: number | undefined;
-  /** How far off `clockAhead` may be, ms: half the time of the answer, and half a second where the server tells whole seconds. */
+  /** How far off `clockAhead` may be, ms: half the time of the answer, and half a second where the server tells whole seconds; a second on RabbitMQ, which looks at its clock once a second. */
   readonly clockError: number | undefined;
 }
 

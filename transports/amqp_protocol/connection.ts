@@ -206,11 +206,14 @@ export class AmqpConnection implements TransportConnection {
       : new Set<Capability>([...capabilities, "inspect"]);
   }
 
-  /** By what it said when we connected. AMQP tells no time: the management API does. */
+  /**
+   * By what it said when we connected. AMQP tells no time: the management API does, in whole
+   * seconds, and its server (cowboy_clock) looks at the clock once a second.
+   */
   async serverInfo(options?: CallOptions): Promise<ServerInfo> {
     const { product, version } = this.#server;
     const time = await this.inspection?.time(options);
-    return { product, version, time, timeStep: 1000 };
+    return { product, version, time, timeStep: 2000 };
   }
 
   peer(): Peer | undefined {

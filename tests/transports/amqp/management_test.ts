@@ -52,9 +52,9 @@ async function lookAtAll(context: Deno.TestContext): Promise<void> {
       const { product, clockAhead = NaN, clockError = NaN } = await connection
         .inspect().server();
       assertEquals(product, "RabbitMQ");
-      assert(clockError >= 500, `${clockError}`);
-      // It is the clock of this machine.
-      assert(Math.abs(clockAhead) <= clockError + 1, `${clockAhead}`);
+      assert(clockError >= 1000, `${clockError}`);
+      // It is the clock of this machine, at which the server looks a little late when it is busy.
+      assert(Math.abs(clockAhead) <= clockError + 5000, `${clockAhead}`);
       await using blind = open({});
       assertEquals((await blind.inspect().server()).clockAhead, undefined);
     });
