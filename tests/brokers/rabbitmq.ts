@@ -136,7 +136,9 @@ async function startOn(
     RABBITMQ_ENABLED_PLUGINS_FILE: `${folder}/plugins`,
     RABBITMQ_CONFIG_FILE: `${folder}/rabbitmq`,
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS:
-      "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}",
+      "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}" +
+      // A dead letter, and so a delayed message, whose queue is not back yet is sent again after this, ms: three minutes else.
+      " -rabbit dead_letter_worker_publisher_confirm_timeout 20000",
   };
   const program = new Program({
     title: `RabbitMQ on port ${port}`,

@@ -65,7 +65,8 @@ export const RECOVERY: readonly ConformanceCase[] = [
       await harness.restart?.();
       const after = await Broker.open(harness);
       const collector = await after.consume(queue);
-      // RabbitMQ tries again after a minute what has found its queue not there yet.
+      // RabbitMQ tries again what has found its queue not there yet: the tests' own after
+      // 20 s, or after a minute.
       assert.equal(textOf(await collector.next(120_000)), "kept");
       assert.ok(performance.now() - began >= 1999);
       await after[Symbol.asyncDispose]();
