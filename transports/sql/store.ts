@@ -14,7 +14,6 @@ import type {
   PutOptions,
   PutResult,
   QuarantineStore,
-  QueueNotifier,
   Reservation,
   Reserved,
   ReserveOptions,
@@ -85,7 +84,7 @@ export class SqlStore implements Store {
   readonly quarantine: QuarantineStore;
   readonly rates: Rates;
   readonly inspection: InspectionStore;
-  readonly notifier: QueueNotifier;
+  readonly notifier: Watch;
   readonly transactions: TransactionStore | undefined;
   readonly outbox: OutboxRows | undefined;
   readonly #sql: Sql;
@@ -98,7 +97,6 @@ export class SqlStore implements Store {
   readonly #settlements: Settlements;
   readonly #admin: Admin;
   readonly #tables: SqlTables;
-  readonly #watch: Watch;
 
   /** Makes one over a database, whose transactions `works` makes. */
   constructor(sql: Sql, works: Works, options: SqlStoreOptions) {
@@ -127,7 +125,7 @@ export class SqlStore implements Store {
     this.#putter = new Putter({ tables, taker, settlements, now });
     const admin = this.#admin = new Admin({ tables, holder, owner, now });
     const watch = new Watch({ sql, clock, tables });
-    this.notifier = this.#watch = watch;
+    this.notifier = watch;
     this.#lifeline.onEnd(({ type }) => {
       watch.end();
       if (type === "lost") this.destroy();
@@ -311,7 +309,7 @@ export class SqlStore implements Store {
     const action = "reserve messages";
     const refusal = this.#lifeline.refusal(action, { signal, deadline });
     if (refusal !== undefined) throw refusal;
-    const isOver = this.#watch.takes();
+    const isOver = this.notifier.takes();
     const taking = this.#do(
       action,
       this.#taker.reserve,
