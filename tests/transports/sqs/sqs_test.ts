@@ -16,10 +16,6 @@ await registerConformance("sqs", {
   shortLease: { visibilityTimeout: 2000 },
   largestBody: 140 * 1024, // twice in base64, within 256 KiB
   unordered: "a standard queue of SQS keeps order and place as well as it can",
-  open: {
-    "a store's reservation that was given back settles nothing, though the same connection holds the message again":
-      "SQS takes any receipt of a message",
-  },
   reason: Deno.env.get("DASHI_TEST_SQS_REASON") ??
     "run it by deno task test, which provides a stand-in for SQS",
 });
