@@ -4,8 +4,8 @@ import type { Row, Value } from "../sql/port.ts";
 import { type DataSocket, RowReader } from "./binary_client.ts";
 import { type Peer, peerOf } from "../peer.ts";
 
-/** All that a connection needs. */
-export interface Dial {
+/** The way to a server. */
+export interface Address {
   readonly host: string;
   readonly port: number;
   readonly user: string | undefined;
@@ -16,6 +16,10 @@ export interface Dial {
   readonly name: string;
   /** Milliseconds for it to be there. */
   readonly timeout: number;
+}
+
+/** All that a connection needs. */
+export interface Dial extends Address {
   /** Milliseconds for an answer, beyond which the server counts as gone. */
   readonly patience: number;
   /** Milliseconds after which the server ends a transaction of whose client it hears nothing. */
@@ -64,7 +68,6 @@ export interface PostgresClient {
   readonly settings: readonly string[];
   /** Tells who is at the other end of its socket. */
   peer(): Peer | undefined;
-  readonly native: unknown;
   /** Ends it. */
   close(): Promise<void>;
   /** Ends it without a word. */
@@ -112,36 +115,11 @@ function plain({ buffer, byteOffset, length }: Uint8Array): Uint8Array {
  *
  * @returns The client; rejects with the driver's error.
  */
-export async function dial(
-  {
-    host,
-    port,
-    user,
-    password,
-    database,
-    tls,
-    name,
-    timeout,
-    patience,
-    mostIdle,
-    maxResponseSize,
-    signal,
-    onLost,
-  }: Dial,
-): Promise<PostgresClient> {
+export async function dial(options: Dial): Promise<PostgresClient> {
+  const { tls, patience, mostIdle, maxResponseSize, signal, onLost } = options;
   signal.throwIfAborted();
   const native = new Client({
-    host,
-    port,
-    user,
-    password,
-    database,
-    ssl: tls === undefined ? false : nodeTlsOptions(tls),
-    application_name: name,
-    connectionTimeoutMillis: Math.ceil(timeout),
-    keepAlive: true,
-    // Statements leave without waiting for those before them.
-    pipeline: true,
+    ...configOf(options),
     query_timeout: patience,
     types: TYPES,
   });
@@ -189,7 +167,6 @@ export async function dial(
     values: [...values],
   });
   return {
-    native,
     peer: () => peerOf(insideOf(native).stream),
     id,
     isPooled,
@@ -234,6 +211,62 @@ export async function dial(
       cut(native);
     },
   };
+}
+
+/** What a client needs to be at its server. */
+function configOf(
+  { host, port, user, password, database, tls, name, timeout }: Address,
+): ClientConfig {
+  return {
+    host,
+    port,
+    user,
+    password,
+    database,
+    ssl: tls === undefined ? false : nodeTlsOptions(tls),
+    application_name: name,
+    connectionTimeoutMillis: Math.ceil(timeout),
+    keepAlive: true,
+    // Statements leave without waiting for those before them.
+    pipeline: true,
+  };
+}
+
+/**
+ * The session for a user's own statements: on one of the library's they would be part of its
+ * transactions, and its statements part of theirs.
+ */
+export class OwnSession {
+  readonly #address: Address;
+  #native: Client | undefined;
+
+  /** Nothing is connected before somebody asks. */
+  constructor(address: Address) {
+    this.#address = address;
+  }
+
+  /** Its client; where the last one was lost, a new one. It connects by itself. */
+  get native(): unknown {
+    if (this.#native !== undefined) return this.#native;
+    const native = new Client(configOf(this.#address));
+    const forget = () => {
+      if (this.#native === native) this.#native = undefined;
+    };
+    native.on("error", forget); // what is asked fails by it
+    native.on("end", forget);
+    native.connect().catch(forget);
+    return this.#native = native;
+  }
+
+  /** Ends it. */
+  async close(): Promise<void> {
+    await this.#native?.end().catch(() => {}); // the user may have ended it
+  }
+
+  /** Ends it without a word. */
+  destroy(): void {
+    if (this.#native !== undefined) cut(this.#native);
+  }
 }
 
 function notRead(): never {

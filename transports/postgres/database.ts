@@ -23,7 +23,7 @@ import {
   type Types,
 } from "../sql/schema.ts";
 import { callersFailure, PLACE, PostgresCallersTx } from "./callers_tx.ts";
-import type { PostgresClient } from "./client.ts";
+import type { OwnSession, PostgresClient } from "./client.ts";
 import { failure, isInTheWay, stateOf } from "./errors.ts";
 import { OutboxWriter } from "./outbox_writer.ts";
 import { Starts } from "./starts.ts";
@@ -79,6 +79,7 @@ export class PostgresDatabase implements Sql {
   readonly lost: Promise<Error>;
   readonly #client: PostgresClient;
   readonly #listener: PostgresClient;
+  readonly #own: OwnSession;
   readonly #settings: DatabaseSettings;
   readonly #texts: Texts;
   readonly #parts: TransactionParts;
@@ -89,14 +90,16 @@ export class PostgresDatabase implements Sql {
   #place = "";
   #closing: Promise<void> | undefined;
 
-  /** Makes one over two connections. */
+  /** Makes one over two connections, and a third for the user. */
   constructor(
     client: PostgresClient,
     listener: PostgresClient,
+    own: OwnSession,
     settings: DatabaseSettings,
   ) {
     this.#client = client;
     this.#listener = listener;
+    this.#own = own;
     this.#settings = settings;
     this.lost = settings.lost;
     this.#time = new ServerTime(settings.clock);
@@ -251,7 +254,7 @@ export class PostgresDatabase implements Sql {
   }
 
   native(): unknown {
-    return this.#client.native;
+    return this.#own.native;
   }
 
   destroy(): void {
@@ -260,12 +263,17 @@ export class PostgresDatabase implements Sql {
     this.#settings.onClosed();
     this.#client.destroy();
     this.#listener.destroy();
+    this.#own.destroy();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#closing ??= this.#line.enter(async () => {
       this.#listeners.end();
-      await Promise.all([this.#client.close(), this.#listener.close()]);
+      await Promise.all([
+        this.#client.close(),
+        this.#listener.close(),
+        this.#own.close(),
+      ]);
       this.#settings.onClosed();
     });
   }

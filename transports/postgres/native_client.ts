@@ -15,8 +15,9 @@ export interface PgClient {
 /**
  * `Client` of pg, for statements and transactions of one's own.
  *
- * It is the connection by which messages are put and taken: leave no transaction open on
- * it, and do not end it. The tables of the schema are the library's.
+ * It is a session of its own, which connects when it is first asked for and ends with the
+ * connection: what is set in it, and what is open in it, stays apart from the library's work.
+ * The tables of the schema are the library's.
  */
 export const nativeClient: NativeClient<PgClient> = {
   name: "pg",

@@ -14,7 +14,7 @@ import type { Store } from "../store/store.ts";
 import type { ConnectOptions, Transport } from "../transport.ts";
 import { POSTGRES } from "../url_defaults.ts";
 import { errorText } from "../../model/error_text.ts";
-import { dial, type PostgresClient } from "./client.ts";
+import { dial, OwnSession, type PostgresClient } from "./client.ts";
 import { PostgresDatabase } from "./database.ts";
 import { dialError } from "./errors.ts";
 import { readPostgresOptions } from "./options.ts";
@@ -51,14 +51,17 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
   const { promise: lost, resolve } = Promise.withResolvers<Error>();
   const open: PostgresClient[] = [];
   const giveUp = new AbortController();
+  const address = {
+    ...settings,
+    password,
+    name: options.name ?? "dashi",
+    timeout: deadline === undefined
+      ? operationTimeout
+      : Math.max(deadline - clock.now(), 1),
+  };
   const openOne = async () => {
     const client = await dial({
-      ...settings,
-      password,
-      name: options.name ?? "dashi",
-      timeout: deadline === undefined
-        ? operationTimeout
-        : Math.max(deadline - clock.now(), 1),
+      ...address,
       patience: mostSilence(heartbeat, operationTimeout),
       mostIdle: Math.min(Math.max(settings.lease / 2, LEAST_IDLE), MOST_IDLE),
       signal: giveUp.signal,
@@ -75,7 +78,8 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
       (async () => {
         const [client, listener] = await Promise.all([openOne(), openOne()]);
         const { schema, poll, lease, maxResponseSize } = settings;
-        const database = new PostgresDatabase(client, listener, {
+        const own = new OwnSession({ ...address, timeout: operationTimeout });
+        const database = new PostgresDatabase(client, listener, own, {
           broker,
           clock,
           schema,

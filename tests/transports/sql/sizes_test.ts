@@ -200,37 +200,49 @@ for (const overflow of ["drop-head", "reject-publish"] as const) {
       withSchema(server, async (url, schema) => {
         await using connection = createConnection(url);
         const native = await connection.native(postgresClient);
-        const readOf = async (work: () => Promise<void>) => {
-          const reads = async () => {
-            await native.query("SELECT pg_stat_force_next_flush()");
-            const { rows: [row] } = await native.query(
-              `SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes
-                WHERE schemaname = $1) +
-              (SELECT sum(seq_tup_read) FROM pg_stat_user_tables
-                WHERE schemaname = $1) AS rows`,
-              [schema],
-            );
-            return Number(row?.rows);
-          };
+        const reads = async () => {
+          const { rows: [row] } = await native.query(
+            `SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes
+              WHERE schemaname = $1) +
+            (SELECT sum(seq_tup_read) FROM pg_stat_user_tables
+              WHERE schemaname = $1) AS rows`,
+            [schema],
+          );
+          return Number(row?.rows);
+        };
+        // A session that ends has told what it read.
+        const readOf = async (work: (own: Connection) => Promise<void>) => {
+          const name = unique("sender");
           const before = await reads();
-          await work();
+          const own = createConnection(url, { name });
+          await work(own);
+          await own.close();
+          await until(async () => {
+            const { rows } = await native.query(
+              "SELECT FROM pg_stat_activity WHERE application_name = $1",
+              [name],
+            );
+            return rows.length === 0;
+          }, "the end of its sessions");
           return await reads() - before;
         };
         const read: number[] = [];
         for (const maxLength of DEPTHS) {
           const queue = new Queue(unique("full"), { maxLength, overflow });
-          await connection.declare(queue);
-          await fill(connection, queue, maxLength);
-          read.push(
-            await readOf(async () => {
-              for (let i = 0; i < 10; i++) {
-                await connection.send(queue, "more").catch((error) =>
+          await readOf(async (own) => {
+            await own.declare(queue);
+            await fill(own, queue, maxLength);
+          });
+          const readBy = (times: number) =>
+            readOf(async (own) => {
+              for (let i = 0; i < times; i++) {
+                await own.send(queue, "more").catch((error) =>
                   assert(/full/.test(error.message), error.message)
                 );
               }
-            }),
-          );
-          await connection.delete(queue);
+            });
+          // The first one of a connection counts.
+          read.push(-await readBy(1) + await readBy(11));
         }
         const [few = 0, many = 0] = read;
         assert(few > 10 && many < few + DEPTHS[1] / 10, `${few}, ${many} rows`);
