@@ -12,6 +12,11 @@ export interface CompletedCommand {
 export interface Completed {
   readonly word: string;
   readonly description: string;
+  /** Of an option that takes a value: its short name, too, and the values, none of which are files'. */
+  readonly value?: {
+    readonly short?: string | undefined;
+    readonly choices: readonly string[];
+  } | undefined;
 }
 
 /** The shells whose completions can be written. */
@@ -42,19 +47,32 @@ export function completionScript(
 function bash(commands: readonly CompletedCommand[]): string {
   const cases = commands.map(({ path, words, options }) => {
     const all = [...words, ...options].map(({ word }) => word);
-    return `    ${quoted(path)}) all=${quoted(all.join(" "))} ;;`;
+    return `        ${quoted(path)}) all=${quoted(all.join(" "))} ;;`;
   });
+  const choices = valuesOf(commands).map(([place, { choices }]) =>
+    `    ${quoted(place)}) all=${quoted(choices.join(" "))} ;;`
+  );
+  // It counts "=" and ":" as words of their own.
   return `# source <(dashi completions bash)
 _dashi() {
-  local path="" all="" word
+  local place="" option="" all="" word
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-${walk(commands, "    ")}
+    if [[ $option ]]; then
+      [[ $word == = ]] || option=""
+      continue
+    fi
+${walk(commands)}
   done
-  case "$path" in
-${cases.join("\n")}
-  esac
   local typed="\${COMP_WORDS[COMP_CWORD]}"
-  [[ $typed == -* ]] || all="\${all%%--*}"
+  [[ $typed != = ]] || typed=""
+  case "$option" in
+${choices.join("\n")}
+    "")
+      case "$place" in
+${cases.join("\n")}
+      esac
+      [[ $typed == -* ]] || all="\${all%%--*}" ;;
+  esac
   COMPREPLY=($(compgen -W "$all" -- "$typed"))
 }
 complete -o default -F _dashi dashi
@@ -66,39 +84,53 @@ function zsh(commands: readonly CompletedCommand[]): string {
     const all = [...words, ...options].map(({ word, description }) =>
       quoted(`${word.replaceAll(":", "\\:")}:${description}`)
     );
-    return `    ${quoted(path)}) all=(${all.join(" ")}) ;;`;
+    return `        ${quoted(path)}) all=(${all.join(" ")}) ;;`;
   });
-  // "path" is the shell's own variable.
+  const choices = valuesOf(commands).map(([place, { choices }]) =>
+    `    ${quoted(place)}) all=(${choices.map(quoted).join(" ")}) ;;`
+  );
+  // A file "_dashi" in fpath is the function itself when it is called first.
   return `#compdef dashi
 # source <(dashi completions zsh), after compinit
 _dashi() {
-  local place="" word
+  local place="" option="" word
   local -a all
   for word in "\${(@)words[2,CURRENT-1]}"; do
-${walk(commands, "    ").replaceAll("path", "place")}
+    if [[ -n $option ]]; then
+      option=""
+      continue
+    fi
+${walk(commands)}
   done
-  case "$place" in
+  if [[ -z $option && $PREFIX == --*=* ]]; then
+    option="$place \${PREFIX%%=*}"
+    compset -P '*='
+  fi
+  case "$option" in
+${choices.join("\n")}
+    "")
+      case "$place" in
 ${cases.join("\n")}
+      esac
+      [[ $PREFIX == -* ]] || all=(\${all:#--*}) ;;
   esac
-  [[ $PREFIX == -* ]] || all=(\${all:#--*})
   _describe dashi all || _files
 }
-compdef _dashi dashi
+if [[ $funcstack[1] == _dashi ]]; then _dashi "$@"; else compdef _dashi dashi; fi
 `;
 }
 
-/** Goes from a command to one of its own, by the words that are there. */
-function walk(
-  commands: readonly CompletedCommand[],
-  indent: string,
-): string {
+/** Goes from a command to one of its own by a word, and stops at an option whose value is to follow: bash and zsh. */
+function walk(commands: readonly CompletedCommand[]): string {
   const steps = stepsOf(commands).map(([from, word, to]) =>
-    `${indent}  ${quoted(`${from} ${word}`)}) path=${quoted(to)} ;;`
+    `      ${quoted(`${from} ${word}`)}) place=${quoted(to)} ;;`
   );
+  const values = valuesOf(commands).map(([place]) => quoted(place));
   return [
-    `${indent}case "$path $word" in`,
+    '    case "$place $word" in',
     ...steps,
-    `${indent}esac`,
+    `      ${values.join("|")}) option="$place $word" ;;`,
+    "    esac",
   ].join("\n");
 }
 
@@ -107,21 +139,37 @@ function fish(commands: readonly CompletedCommand[]): string {
     `      case ${quoted(`${from} ${word}`)}
         set place ${quoted(to)}`
   );
-  const lines = commands.flatMap(({ path, words, options }) =>
-    [...words, ...options].map(({ word, description }) => {
-      const what = word.startsWith("--") ? `-l ${word.slice(2)}` : `-a ${word}`;
-      const files = word.startsWith("--") ? "" : "-f ";
-      return `complete -c dashi -n ${
-        quoted(`__dashi_at "${path}"`)
-      } ${files}${what} -d ${quoted(description)}`;
-    })
-  );
+  const values = valuesOf(commands).map(([place]) => quoted(place));
+  const lines = commands.flatMap(({ path, words, options }) => {
+    const start = `complete -c dashi -n ${quoted(`__dashi_at "${path}"`)}`;
+    return [
+      ...words.map(({ word, description }) =>
+        `${start} -f -a ${word} -d ${quoted(description)}`
+      ),
+      ...options.map(({ word, description, value }) => {
+        const { choices = [] } = value ?? {};
+        const flags = value === undefined
+          ? ""
+          : choices.length === 0
+          ? " -r"
+          : ` -x -a ${quoted(choices.join(" "))}`;
+        return `${start} -l ${word.slice(2)}${flags} -d ${quoted(description)}`;
+      }),
+    ];
+  });
   return `# dashi completions fish | source
 function __dashi_at
   set -l place ""
+  set -l option ""
   for word in (commandline -opc)[2..]
+    if test -n "$option"
+      set option ""
+      continue
+    end
     switch "$place $word"
 ${steps.join("\n")}
+      case ${values.join(" ")}
+        set option "$word"
     end
   end
   test "$place" = "$argv[1]"
@@ -138,6 +186,20 @@ function stepsOf(
     const at = path.lastIndexOf(" ");
     return [path.slice(0, Math.max(at, 0)), path.slice(at + 1), path];
   });
+}
+
+/** The options that take a value, each behind its command, by all of its names. */
+function valuesOf(
+  commands: readonly CompletedCommand[],
+): readonly (readonly [string, NonNullable<Completed["value"]>])[] {
+  return commands.flatMap(({ path, options }) =>
+    options.flatMap(({ word, value }) =>
+      value === undefined
+        ? []
+        : [word, value.short].filter((name) => name !== undefined)
+          .map((name) => [`${path} ${name}`, value] as const)
+    )
+  );
 }
 
 /** As one word of any of these shells. */

@@ -39,9 +39,12 @@ function commandsIn(
   path: string,
   above: readonly Completed[],
 ): readonly CompletedCommand[] {
-  const own = command.options.map(({ long, description }) => ({
-    word: long ?? "",
-    description,
+  const own = command.options.map((each) => ({
+    word: each.long ?? "",
+    description: each.description,
+    value: each.required
+      ? { short: each.short, choices: each.argChoices ?? [] }
+      : undefined,
   }));
   const options = [...own, ...above];
   const choices = command.registeredArguments[0]?.argChoices ?? [];
