@@ -26,7 +26,7 @@ export class Lane {
   readonly #settleLost: () => void;
   readonly #stopped: AbortSignal | undefined;
   /** Settlements that a middleware has yet to pass on; made with the first one. */
-  #passing: Set<Promise<void>> | undefined;
+  #passing: Promise<void> | undefined;
   /** Callbacks for the loss of a message. */
   readonly #watching = new Map<Delivery, (reason: Error) => void>();
   alive = true;
@@ -237,13 +237,12 @@ export class Lane {
 
   /** Waits for a settlement to be on its way before the channel closes. Must not reject. */
   hold(passing: Promise<void>): void {
-    const held = this.#passing ??= new Set();
-    held.add(passing);
-    passing.then(() => held.delete(passing));
+    const before = this.#passing;
+    this.#passing = before?.then(() => passing) ?? passing;
   }
 
   async close(): Promise<void> {
-    if (this.#passing?.size) await Promise.all(this.#passing);
+    if (this.#passing !== undefined) await this.#passing;
     // Acks that were made just now leave before the channel closes.
     await this.channel[Symbol.asyncDispose]();
   }

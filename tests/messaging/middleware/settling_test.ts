@@ -4,25 +4,31 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createConnection, Queue, TimeoutError } from "@dashi/mq";
 import { createTestBroker } from "@dashi/mq/testing";
 import { until } from "../../conformance/support.ts";
+import { turns } from "../../support/stores.ts";
 
 const open = () => createConnection(`memory://${crypto.randomUUID()}`);
 
-Deno.test("a settlement that a middleware takes its time for has left before its consumer is closed", async () => {
+Deno.test("settlements that a middleware takes its time for have left before their consumer is closed", async () => {
   await using connection = open();
-  const queue = new Queue("late");
-  await connection.send(queue, 1);
-  const gate = Promise.withResolvers<void>();
+  const queue = new Queue<number>("late");
+  const gates = [1, 2].map(() => Promise.withResolvers<void>());
   connection.use({
-    async settle(_, next) {
-      await gate.promise;
+    async settle({ message }, next) {
+      await gates[Number(message.payload) - 1]?.promise;
       await next();
     },
   });
+  for (const payload of [1, 2]) await connection.send(queue, payload);
   const consumer = connection.consumer(queue);
-  const { value } = await consumer[Symbol.asyncIterator]().next();
-  void value?.ack();
-  const closing = consumer.close();
-  gate.resolve();
+  const messages = consumer[Symbol.asyncIterator]();
+  for (const _ of gates) void (await messages.next()).value?.ack();
+  let isClosed = false;
+  const closing = consumer.close().then(() => isClosed = true);
+  for (const { resolve } of gates.toReversed()) {
+    await turns();
+    assertEquals(isClosed, false);
+    resolve();
+  }
   await closing;
   const { messageCount } = await connection.declare(queue);
   assertEquals(messageCount, 0);
