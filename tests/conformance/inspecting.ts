@@ -248,7 +248,7 @@ export const INSPECTING: readonly ConformanceCase[] = [
     },
   ),
   onStage(
-    "a message that was peeked at has its properties, and is not settled",
+    "a message that was peeked at has its properties, and is not settled; one that went back shows that",
     async ({ connection, ...stage }) => {
       const queue = stage.queue();
       await connection.send(queue, { n: 1 }, {
@@ -268,13 +268,19 @@ export const INSPECTING: readonly ConformanceCase[] = [
       assert.equal(message.deliveryInfo.queue, queue.name);
       assert.equal(message.settled, false);
       assert.equal(message.signal.aborted, false);
+      if (!message.taken) assert.equal(message.deliveryInfo.redelivered, false);
       for (
         const settled of [message.ack(), message.reject(), message.requeue()]
       ) await rejectsWith(settled, "message-settled", queue.name, "peek()");
       const [taken] = await take(connection.consumer(queue), 1);
       // To have been shown counts as a delivery only where it says so.
       if (!message.taken) assert.equal(taken?.deliveryInfo.redelivered, false);
-      await taken?.ack();
+      await taken?.requeue();
+      const again = await appears(
+        async () => (await handle.peek({ max: 1 })).at(0),
+        "the message that went back",
+      );
+      assert.equal(again.deliveryInfo.redelivered, true);
     },
   ),
   onStage(
