@@ -1,7 +1,7 @@
 /** The declarations that a session remembers. */
 
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
-import { Exchange, NotFoundError, Queue } from "@dashi/mq";
+import { binding, Exchange, NotFoundError, Queue } from "@dashi/mq";
 import { createTestBroker } from "@dashi/mq/testing";
 import { Declarations } from "../../../messaging/connection/declarations.ts";
 import type { Channel } from "../../../transports/transport.ts";
@@ -36,6 +36,28 @@ Deno.test("an entity that could not be declared is missed until it is there", ()
   assertEquals(declarations.isFailing("y", ""), false);
   declarations.noteThere(exchange);
   assertEquals(declarations.isFailing("x", ""), false);
+});
+
+Deno.test("an exchange is led from by itself, and by what is bound to it, and the default one by the queue of the key", async () => {
+  const channel = {
+    declareQueue: ({ name }) =>
+      Promise.resolve({ name, messageCount: 0, consumerCount: 0 }),
+  } as Partial<Channel> as Channel;
+  const declarations = new Declarations();
+  const exchange = new Exchange("own");
+  const bindings = [binding("by-name", "k")];
+  for (const each of [exchange, new Queue("q", { bindings })]) {
+    declarations.markFailing(each);
+  }
+  const leads = (exchange: string, routingKey: string) =>
+    declarations.isFailing(exchange, routingKey);
+  assertEquals([leads("own", "k"), leads("by-name", "k")], [true, true]);
+  assertEquals([leads("q", ""), leads("other", "k")], [false, false]);
+  await declarations.declare(new Queue("plain"), channel, {});
+  const byDefault = ["plain", "other"].map((key) =>
+    declarations.leadsFrom("", key)
+  );
+  assertEquals(byDefault, [true, false]);
 });
 
 Deno.test("the queues that were declared are known by name", async () => {

@@ -4,14 +4,18 @@ import { assertEquals } from "@std/assert";
 import { ChannelError } from "@dashi/mq";
 import { turn } from "../../../async/turn.ts";
 import type { ReceivedMessage } from "../../../messaging/consume/message.ts";
+import type { RunOptions } from "../../../messaging/consume/run_options.ts";
 import { Outcomes } from "../../../messaging/consume/outcomes.ts";
 import { Slot } from "../../../messaging/consume/slot.ts";
 import { Teller } from "../../../messaging/consume/teller.ts";
 import { TestClock } from "../../../testing/clock.ts";
 
 /** Outcomes of a run that keeps what has failed for good. */
-function stage(clock: TestClock): Outcomes<number> {
-  return new Outcomes<number>({ onFailure: "requeue" }, {
+function stage(
+  clock: TestClock,
+  options: RunOptions<number> = { onFailure: "requeue" },
+): Outcomes<number> {
+  return new Outcomes<number>(options, {
     clock,
     random: () => 0.5,
     patience: 10_000,
@@ -93,14 +97,7 @@ Deno.test("a retry is told with the time that the broker really waits", async ()
 
 Deno.test("a message of a stream that fails before a loop has it waits here, and goes back then", async () => {
   const clock = new TestClock();
-  const outcomes = new Outcomes<number>({ retry: { attempts: 2 } }, {
-    clock,
-    random: () => 0.5,
-    patience: 10_000,
-    delayStep: () => 1,
-    teller: new Teller<number>(() => {}, () => {}, () => {}),
-    secrets: () => [],
-  });
+  const outcomes = stage(clock, { retry: { attempts: 2 } });
   const at: number[] = [];
   const message = held({
     isOfStream: true,
@@ -118,4 +115,22 @@ Deno.test("a message of a stream that fails before a loop has it waits here, and
   clock.pass(60_000);
   await failing;
   assertEquals(at, [60_000]);
+});
+
+Deno.test("a message that fails before a loop has it, and stays in its queue, goes back once, after a while", async () => {
+  const clock = new TestClock();
+  const outcomes = stage(clock, { retry: false, onFailure: "requeue" });
+  const at: number[] = [];
+  const message = held({
+    requeue() {
+      at.push(clock.now());
+      return Promise.resolve();
+    },
+  });
+  await outcomes.failedBefore(message, new Error("unread"));
+  await turn();
+  assertEquals(at, []);
+  clock.pass(1000);
+  await outcomes.idle();
+  assertEquals(at, [1000]);
 });

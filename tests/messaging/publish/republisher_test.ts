@@ -11,7 +11,7 @@ import { createTransport } from "../../../transports/memory/mod.ts";
 import type { Channel, CloseReason } from "../../../transports/transport.ts";
 
 /** A channel that ends with all that is in flight when it is given poison, as those of AMQP do. */
-function frail(inner: Channel): Channel {
+function frail(inner: Channel, ends: () => void): Channel {
   const { promise: closed, resolve } = Promise.withResolvers<CloseReason>();
   inner.closed.then(resolve);
   let isOver = false;
@@ -19,6 +19,7 @@ function frail(inner: Channel): Channel {
     await turn();
     if (new TextDecoder().decode(message.body).includes("poison")) {
       isOver = true;
+      ends();
       const error = new PreconditionFailedError("poison");
       resolve({ type: "lost", error });
     }
@@ -35,8 +36,8 @@ function frail(inner: Channel): Channel {
   });
 }
 
-/** A connection to a broker whose channels are frail. */
-function open(): Connection {
+/** A connection to a broker whose channels are frail; the set has those to publish on that are open. */
+function open(channels: Set<Channel> = new Set()): Connection {
   const memory = createTransport();
   const transport = {
     ...memory,
@@ -45,7 +46,11 @@ function open(): Connection {
       const openChannel = connection.openChannel.bind(connection);
       connection.openChannel = async (options) => {
         const channel = await openChannel(options);
-        return options?.use === "publish" ? frail(channel) : channel;
+        if (options?.use !== "publish") return channel;
+        channels.add(channel);
+        const ends = () => channels.delete(channel);
+        channel.closed.then(ends);
+        return frail(channel, ends);
       };
       return connection;
     },
@@ -71,6 +76,20 @@ Deno.test("of many messages in flight on a channel that some of them end, those 
   const refused = "precondition-failed";
   assertEquals(codes, ["taken", "taken", refused, "taken", refused, "taken"]);
   assertEquals((await connection.declare(queue)).messageCount, 4);
+});
+
+Deno.test("the channel on which messages were published apart is closed when they are through", async () => {
+  const channels = new Set<Channel>();
+  await using connection = open(channels);
+  const queue = new Queue("q");
+  await connection.declare(queue);
+  const producer = connection.producer({ routingKey: queue.name });
+  const payloads = ["a", "poison", "b"];
+  await Promise.allSettled(payloads.map((each) => producer.publish(each)));
+  await producer.publish("c");
+  for (let i = 0; i < 20 && channels.size > 1; i++) await turn();
+  assertEquals(channels.size, 1);
+  assertEquals((await connection.declare(queue)).messageCount, 3);
 });
 
 Deno.test("a duplicate in flight on a channel that another message ends is told as one", async () => {

@@ -7,10 +7,10 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { turn } from "../../../async/turn.ts";
-import { AccessRefusedError } from "../../../model/errors.ts";
+import { AccessRefusedError, ClosedError } from "../../../model/errors.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
 import { TestClock } from "../../../testing/clock.ts";
-import { message, open, QUEUE } from "../../support/stores.ts";
+import { message, open, QUEUE, turns } from "../../support/stores.ts";
 
 Deno.test("a consumer takes the place of those that its owner's lost connection has left, and of no other", async () => {
   const clock = new TestClock();
@@ -146,5 +146,45 @@ Deno.test("an auto-delete queue outlives its last consumer that was lost: it may
   await channel.consume("q", () => resolve(), { prefetch: 1 });
   await promise;
   assertEquals((await channel.checkQueue("q")).consumerCount, 1);
+  await connection[Symbol.asyncDispose]();
+});
+
+Deno.test("consume() on a channel that is closed meanwhile is refused once its consumer is gone", async () => {
+  const broker = new MemoryBroker(new TestClock());
+  const gates: Promise<void>[] = [];
+  const { channel, connection } = await open(
+    ({ topology }) => ({
+      topology: {
+        apply: async (...args) => {
+          await gates.shift();
+          return await topology.apply(...args);
+        },
+      },
+    }),
+    new TestClock(),
+    broker,
+  );
+  await channel.declareQueue(QUEUE);
+  const [adding, removing] = [
+    Promise.withResolvers<void>(),
+    Promise.withResolvers<void>(),
+  ];
+  gates.push(adding.promise, removing.promise);
+  let isRefused = false;
+  const consuming = assertRejects(
+    () => channel.consume("q", () => {}, { prefetch: 1 }),
+    ClosedError,
+    "the channel is closed",
+  ).then(() => isRefused = true);
+  await turns();
+  const closing = channel[Symbol.asyncDispose]();
+  adding.resolve();
+  await turns();
+  const count = () => broker.topology.queue("q")?.consumers.length;
+  assertEquals([count(), isRefused], [1, false]);
+  removing.resolve();
+  await consuming;
+  assertEquals(count(), 0);
+  await closing;
   await connection[Symbol.asyncDispose]();
 });

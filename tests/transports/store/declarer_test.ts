@@ -6,6 +6,7 @@ import { Limits } from "../../../async/limits.ts";
 import {
   AccessRefusedError,
   NotFoundError,
+  PreconditionFailedError,
   TimeoutError,
 } from "../../../model/errors.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
@@ -228,6 +229,27 @@ Deno.test("consumers that share a queue come and go in one step, and the last of
     await Promise.all(tags.map((name) => cancel(name, named("1"))));
     assertEquals([...broker.topology.queues()].length, 1);
     assertEquals(store.changes, 1);
+  }));
+
+Deno.test("declarations of one name at once are made one after another", () =>
+  withDeclarer(async ({ broker, change }) => {
+    const declare = (name: string, autoDelete: boolean) =>
+      change(
+        "queue",
+        name,
+        (topology) =>
+          planDeclareQueue(topology, { ...queueOf(name), autoDelete }, "me"),
+      );
+    await assertRejects(
+      () =>
+        Promise.all([
+          declare("first", false),
+          declare("q", false),
+          declare("q", true),
+        ]),
+      PreconditionFailedError,
+    );
+    assertEquals(broker.topology.queue("q")?.declaration.autoDelete, false);
   }));
 
 Deno.test("change() that the store refuses fails alone", () =>

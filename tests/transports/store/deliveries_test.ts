@@ -1,7 +1,11 @@
 /** The deliveries of a channel that are not settled. */
 
-import { assertEquals, assertRejects } from "@std/assert";
-import { AccessRefusedError, ConnectionError } from "../../../model/errors.ts";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  AccessRefusedError,
+  ConnectionError,
+  SettlementError,
+} from "../../../model/errors.ts";
 import type { Delivery } from "../../../model/message.ts";
 import { TestClock } from "../../../testing/clock.ts";
 import type { CloseReason } from "../../../transports/store/mod.ts";
@@ -41,4 +45,22 @@ Deno.test("a channel that is lost while one goes back that nobody settled again 
   await turns();
   await connection[Symbol.asyncDispose]();
   assertEquals([deliveries.length, clock.timers], [2, 0]);
+});
+
+Deno.test("who settles a message whose lease was lost is told so once, and that it is settled after that", async () => {
+  const { channel, clock, connection } = await open((inner) => ({
+    limits: { ...inner.limits, lease: 3000 },
+    messages: { renew: (all) => Promise.resolve([...all]) },
+  }));
+  await channel.declareQueue(QUEUE);
+  await channel.publish(message("", "q"));
+  const tag = (await channel.get("q"))?.deliveryTag;
+  assert(tag !== undefined);
+  clock.pass(3000);
+  await turns();
+  for (const code of ["lease-lost", "message-settled"]) {
+    const error = await assertRejects(() => channel.ack(tag), SettlementError);
+    assertEquals(error.code, code);
+  }
+  await connection[Symbol.asyncDispose]();
 });

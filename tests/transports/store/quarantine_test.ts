@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
+  ClosedError,
   type Connection,
   type ConnectionEvent,
   createConnection,
@@ -251,5 +252,27 @@ Deno.test("a store without a quarantine keeps the message, and says so", async (
     async () => await channel.putBack?.("q", undefined),
     UnsupportedError,
   );
+  await connection[Symbol.asyncDispose]();
+});
+
+Deno.test("a channel that is closed, and a signal that is aborted, leave the quarantine alone", async () => {
+  let asked = 0;
+  const { channel, connection } = await open(() => ({
+    quarantine: {
+      list: () => Promise.resolve(void asked++).then(() => []),
+      putBack: () => Promise.resolve(asked++),
+    },
+  }));
+  const options = { signal: AbortSignal.abort(new Error("enough")) };
+  const calls = (options: object) => [
+    async () => await channel.listQuarantined?.("q", { limit: 1, ...options }),
+    async () => await channel.putBack?.("q", undefined, options),
+  ];
+  for (const call of calls(options)) await assertRejects(call, Error, "enough");
+  await channel[Symbol.asyncDispose]();
+  for (const call of calls({})) {
+    await assertRejects(call, ClosedError, "the channel is closed");
+  }
+  assertEquals(asked, 0);
   await connection[Symbol.asyncDispose]();
 });
