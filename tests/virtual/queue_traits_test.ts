@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import { hasLimit } from "../../virtual/queue_arguments.ts";
 import {
   type FieldValue,
   planDeclareQueue,
@@ -70,4 +71,15 @@ Deno.test("a queue is ordered by true, or by a number of partitions", () => {
   assertEquals(of(16), [true, 16]);
   assertEquals(of(false), [false, undefined]);
   assertEquals(of("yes"), [false, undefined]);
+});
+
+Deno.test("a queue has a limit of length by its messages, by their bytes, or by both", () => {
+  for (
+    const [maxLength, maxBytes, has] of [
+      [undefined, undefined, false],
+      [0, undefined, true],
+      [undefined, 0, true],
+      [1, 1, true],
+    ] as const
+  ) assertEquals(hasLimit({ maxLength, maxBytes }), has);
 });

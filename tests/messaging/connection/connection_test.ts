@@ -330,3 +330,13 @@ Deno.test("a connection that is closed says so before it looks at what it was gi
     );
   }
 });
+
+Deno.test("the queues of a broker are listed with options that are known, and others are refused at the call", async () => {
+  await using connection = createConnection(`memory://${crypto.randomUUID()}`);
+  const wrong: object = { limit: 1 };
+  assertThrows(
+    () => connection.inspect().queues(wrong),
+    OptionError,
+    '"limit"',
+  );
+});

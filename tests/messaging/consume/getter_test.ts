@@ -10,6 +10,9 @@ import {
   TimeoutError,
 } from "@dashi/mq";
 import { createTransport } from "../../../transports/memory/mod.ts";
+import { withChannels } from "../../support/changed_channels.ts";
+import { unlessItStoodStill } from "../../support/standing_still.ts";
+import { turns } from "../../support/stores.ts";
 
 Deno.test("all that is taken from a queue one by one comes by one channel", async () => {
   const memory = createTransport();
@@ -183,3 +186,36 @@ Deno.test("receive() refuses options that make no sense", async () => {
   const misspelt = () => queue.receive({ limit: 3 });
   await assertRejects(misspelt, OptionError, 'here it is "max"');
 });
+
+Deno.test("receive() that waits in vain ends when nothing consumes for it any more", () =>
+  unlessItStoodStill(500, async () => {
+    const cancelled = Promise.withResolvers<void>();
+    const begun = Promise.withResolvers<void>();
+    const transport = withChannels((channel) => {
+      const consume = channel.consume.bind(channel);
+      channel.consume = async (...given) => {
+        const subscription = await consume(...given);
+        const cancel = subscription[Symbol.asyncDispose].bind(subscription);
+        subscription[Symbol.asyncDispose] = async () => {
+          begun.resolve();
+          await cancelled.promise;
+          await cancel();
+        };
+        return subscription;
+      };
+    });
+    const url = `memory://${crypto.randomUUID()}`;
+    await using connection = createConnection(url, { transport });
+    await connection.declare(new Queue("q"));
+    let isOver = false;
+    const receiving = connection.queue("q").receive({ wait: 20 })
+      .then(() => isOver = true);
+    try {
+      await Promise.race([begun.promise, receiving]);
+      await turns();
+      assertEquals(isOver, false);
+    } finally {
+      cancelled.resolve();
+      await receiving;
+    }
+  }));

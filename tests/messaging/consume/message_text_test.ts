@@ -53,6 +53,13 @@ Deno.test("a settled message says so", async () => {
 });
 
 Deno.test("a long payload is cut, and one of several lines is indented", async () => {
+  // With its quotes one character too many, and none.
+  await deliver("x".repeat(499), {}, (message) => {
+    assert(Deno.inspect(message).endsWith("x… 1 more characters"));
+  });
+  await deliver("x".repeat(498), {}, (message) => {
+    assert(Deno.inspect(message).endsWith('x"'));
+  });
   await deliver("x".repeat(10_000), {}, (message) => {
     const text = Deno.inspect(message);
     assert(text.length < 700, text);

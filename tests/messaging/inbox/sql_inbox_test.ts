@@ -353,6 +353,31 @@ Deno.test("marks whose window is over are removed once a minute, and one that ca
   file.close();
 });
 
+Deno.test("a table of marks that cannot be made is the error of the message, and is made for the next", async () => {
+  const file = new DatabaseSync(":memory:");
+  let isStuck = true;
+  const inbox = createSqlInbox<DatabaseSync>({
+    begin: (work: (transaction: DatabaseSync) => Promise<unknown>) =>
+      work(file),
+    query(_, text, values) {
+      if (isStuck && text.startsWith("CREATE")) throw new Error("no room");
+      const named = text.replaceAll("$", "?");
+      const given = values.map(String);
+      return Promise.resolve({ rows: file.prepare(named).all(...given) });
+    },
+  }, WINDOW);
+  let calls = 0;
+  const handle = () =>
+    inbox.handle("a", () => Promise.resolve(void calls++), {
+      signal: new AbortController().signal,
+      onError: () => {},
+    });
+  await assertRejects(handle, Error, "no room");
+  isStuck = false;
+  assertEquals([await handle(), calls], ["handled", 1]);
+  file.close();
+});
+
 Deno.test("a batch takes no inbox that has a transaction for each message", async () => {
   await using connection = createConnection(`memory://${unique("inbox")}`);
   const file = new DatabaseSync(":memory:");

@@ -1,7 +1,7 @@
 /** Answers that come by a channel, on a broker in the process that has it as RabbitMQ does. */
 
-import { assertEquals } from "@std/assert";
-import { createConnection, Queue } from "@dashi/mq";
+import { assertEquals, assertRejects } from "@std/assert";
+import { createConnection, NotFoundError, Queue } from "@dashi/mq";
 import { turn } from "../../../async/turn.ts";
 import type { Link } from "../../../messaging/connection/topology_channel.ts";
 import { DirectLane } from "../../../messaging/reply/direct_lane.ts";
@@ -10,9 +10,10 @@ import { withChannels } from "../../support/changed_channels.ts";
 
 /** A transport with direct replies as RabbitMQ has them: a name stands for the channel that consumes by it. */
 function direct() {
-  const told: { lanes: Channel[]; replyQueues: number } = {
-    lanes: [],
+  const told = {
+    lanes: new Array<Channel>(),
     replyQueues: 0,
+    exchanges: new Array<string>(),
   };
   const transport = withChannels((channel) => {
     const name = `direct-${crypto.randomUUID()}`;
@@ -29,6 +30,7 @@ function direct() {
       return await consume.call(channel, name, ...rest);
     };
     channel.publish = ({ properties, ...message }, call) => {
+      told.exchanges.push(message.exchange);
       const replyTo = properties.replyTo === DIRECT ? name : properties.replyTo;
       return publish.call(channel, {
         ...message,
@@ -55,6 +57,20 @@ Deno.test("answers that come by a channel need no queue, and one channel is enou
   await consumer.cancel();
   await served;
   assertEquals([told.lanes.length, told.replyQueues], [1, 0]);
+});
+
+Deno.test("a request through an exchange that is not there is refused before it is sent: it would end the channel, with all answers under way", async () => {
+  const { told, transport } = direct();
+  const url = `memory://${crypto.randomUUID()}`;
+  await using connection = createConnection(url, { transport });
+  for (let i = 0; i < 2; i++) {
+    await assertRejects(
+      () => connection.request(1, { exchange: "none", routingKey: "k" }),
+      NotFoundError,
+      '"none"',
+    );
+  }
+  assertEquals([told.lanes.length, told.exchanges], [1, []]);
 });
 
 Deno.test("a request is asked again, under its id, when the channel that its answer would come by is lost", async () => {
