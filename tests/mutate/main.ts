@@ -13,8 +13,8 @@
  * A run that was ended goes on where it was: what was noticed, or has a reason, stays so
  * while its function is as it was, what survived is tried again when anything has changed.
  * Where a function was changed, the test that noticed its mutant before is tried first.
- * Now and then all is tried as it is, as a control. Ends with an error if less than nine of ten are
- * noticed, if a control fails, if a survivor has no reason in `survivors.json`, or if a
+ * Now and then the tests that have noticed something are run on the project as it is, as a
+ * control. Ends with an error if less than nine of ten are noticed, if a control fails, if a survivor has no reason in `survivors.json`, or if a
  * reason there is of a mutant that there is no more.
  */
 
@@ -40,7 +40,7 @@ const LEAST = 0.9;
 /** About how many milliseconds a file of unit tests takes before its first test. */
 const UNIT_START = 500;
 
-/** After so many mutants the project is tried as it is. */
+/** After so many mutants those that noticed them are run on the project as it is. */
 const CONTROL_EVERY = 25;
 
 /** Why those that were not noticed are none of the suite's holes. */
@@ -83,7 +83,7 @@ async function main(): Promise<number> {
   );
   const before = await readResults();
   const outcomes = new Map<string, Outcome>();
-  const left: (readonly [Mutant | undefined, of: string])[] = [];
+  const left: (readonly [Mutant, of: string])[] = [];
   for (const mutant of sample) {
     const of = hashOf(mutant.around);
     const known = before.get(mutant.key);
@@ -102,9 +102,6 @@ async function main(): Promise<number> {
     return [mutant, costOf(tests, reaches)];
   }));
   left.sort(([a], [b]) => (costs.get(a) ?? 0) - (costs.get(b) ?? 0));
-  for (let i = 0; i < left.length; i += CONTROL_EVERY + 1) {
-    left.splice(i, 0, [undefined, ""]);
-  }
   const counts = Map.groupBy([...before.values()], ({ test }) => test);
   const noticed = new Map(
     [...counts].map(([test, { length }]) => [test, length]),
@@ -115,28 +112,39 @@ async function main(): Promise<number> {
   await Promise.all(
     Array.from({ length: numberOf("jobs", 2) }, async () => {
       await using tree = await Tree.of(ROOT);
+      const witnesses = new Set<string>();
+      const control = async () => {
+        const isIn = (tests: Reaches) => (name: string) => name in tests;
+        const { noticed, by } = await tree.try(undefined, {
+          cases: [...witnesses].filter(isIn(reaches.cases)),
+          units: [...witnesses].filter(isIn(reaches.units)),
+        });
+        witnesses.clear();
+        controls.tried++;
+        if (!noticed) return;
+        controls.failed++;
+        console.log(`control FAILED: ${by}`);
+      };
+      let tried = 0;
       for (const [mutant, of] of jobs) {
         const tests = testsFor(mutant, texts, reaches, noticed);
-        const first = before.get(mutant?.key ?? "")?.test;
+        const first = before.get(mutant.key)?.test;
         const outcome = await tree.try(mutant, { ...tests, first });
-        if (mutant === undefined) {
-          controls.tried++;
-          if (outcome.noticed) {
-            controls.failed++;
-            console.log(`control FAILED: ${outcome.by}`);
-          }
-          continue;
-        }
         outcomes.set(mutant.key, outcome);
         const { test } = outcome;
-        if (test !== "") noticed.set(test, (noticed.get(test) ?? 0) + 1);
+        if (test !== "") {
+          noticed.set(test, (noticed.get(test) ?? 0) + 1);
+          witnesses.add(test);
+        }
         await keep({ key: mutant.key, of, ofAll, ...outcome });
         const word = outcome.noticed ? "noticed " : "SURVIVED";
         console.log(
           `${++done}/${sample.length} ${word} ${outcome.seconds} s  ${mutant.file}:${mutant.line} ${mutant.operator}` +
             (outcome.noticed ? `  (${outcome.by})` : ""),
         );
+        if (++tried % CONTROL_EVERY === 0) await control();
       }
+      if (witnesses.size > 0) await control();
     }),
   );
   const code = report(sample, outcomes, controls);
@@ -264,17 +272,15 @@ async function readReaches(
   return reaches;
 }
 
-/** The tests that a mutant is tried with; all for a control. */
+/** The tests that a mutant is tried with. */
 function testsFor(
-  mutant: Mutant | undefined,
+  mutant: Mutant,
   texts: ReadonlyMap<string, string>,
   { cases, units }: AllReaches,
   noticed: ReadonlyMap<string, number>,
 ): Tests {
-  const file = mutant?.file ?? "";
-  const block = mutant === undefined
-    ? undefined
-    : blockAt(file, blocksOf(texts.get(file) ?? ""), mutant.start);
+  const { file, start } = mutant;
+  const block = blockAt(file, blocksOf(texts.get(file) ?? ""), start);
   const all = testsOf(cases, block, noticed);
   // The objects that users hold are the same above any store, so some of the tests are
   // enough for most.
