@@ -6,6 +6,7 @@ import type { ReserveOptions } from "../store/store.ts";
 import { notAnswered } from "../connection_errors.ts";
 import type { CloseReason } from "../transport.ts";
 import type { ReceivedMessage } from "./port.ts";
+import { Widths } from "./widths.ts";
 
 /** A receive that ends by itself so soon is waited for, when nobody wants it any more. */
 const SOON = 2000;
@@ -37,14 +38,25 @@ export interface Polled {
   readonly until: number;
 }
 
+/** Receives that are sent at once, and answered together. */
 interface Poll {
   readonly queue: SqsQueue;
+  readonly asks: Asks;
   /** When it ends by itself, on the clock. */
   readonly endsAt: number;
   /** Resolves when it has ended, well or not. */
   readonly ended: Promise<void>;
   /** The caller that waits for it now. */
   waiter: Waiter | undefined;
+}
+
+interface Asks {
+  /** How many requests there are. */
+  readonly count: number;
+  /** How many messages each asks for, at most. */
+  readonly limit: number;
+  /** How long each waits for a message, ms. */
+  readonly wait: number;
 }
 
 interface Waiter {
@@ -63,6 +75,7 @@ export class Reserver {
   /** The receives of consumers, by queue. */
   readonly #kept = new Map<string, Poll>();
   readonly #all = new Set<Poll>();
+  readonly #widths = new Widths();
   /** The pauses before the next question, by queue: of those whose server does not wait. */
   readonly #pauses = new Map<string, number>();
   /** Ends the pauses that are under way. */
@@ -80,11 +93,15 @@ export class Reserver {
     limit: number,
     options: ReserveOptions,
   ): Promise<Polled> {
-    const poll = this.#start(queue, limit, options.wait);
+    const poll = this.#start(queue, { count: 1, limit, wait: options.wait });
     return this.#waitFor(poll, limit, options);
   }
 
-  /** As `receive`, but takes over a receive for the queue that is under way and that nobody wants. */
+  /**
+   * As `receive`, but takes over a receive for the queue that is under way and that nobody
+   * wants. A FIFO queue is asked for one message with each request: SQS keeps back the
+   * others of its group until it is settled.
+   */
   keepReceiving(
     queue: SqsQueue,
     limit: number,
@@ -94,9 +111,16 @@ export class Reserver {
     if (kept !== undefined && kept.waiter === undefined) {
       return this.#waitFor(kept, limit, options);
     }
-    const poll = this.#start(queue, limit, options.wait);
+    const poll = this.#start(queue, this.#asksOf(queue, limit, options.wait));
     this.#kept.set(queue.queue, poll);
     return this.#waitFor(poll, limit, options);
+  }
+
+  #asksOf({ queue, fifo }: SqsQueue, limit: number, wait: number): Asks {
+    if (!fifo) return { count: 1, limit, wait };
+    const count = Math.min(limit, this.#widths.of(queue));
+    // Who asks for several hands none of them over before all are answered.
+    return { count, limit: 1, wait: count > 1 ? 0 : wait };
   }
 
   #waitFor(
@@ -172,23 +196,25 @@ export class Reserver {
     for (const end of [...this.#pausing]) end();
   }
 
-  #start(queue: SqsQueue, limit: number, wait: number): Poll {
+  #start(queue: SqsQueue, asks: Asks): Poll {
     const { clock } = this.#settings;
+    const { wait } = asks;
     const { promise, resolve } = Promise.withResolvers<void>();
     const pause = wait > 0 ? this.#pauses.get(queue.queue) ?? 0 : 0;
     const poll: Poll = {
       queue,
+      asks,
       endsAt: clock.now() + pause + wait,
       waiter: undefined,
       ended: promise,
     };
     this.#all.add(poll);
-    if (pause === 0) this.#ask(poll, limit, wait).then(resolve);
+    if (pause === 0) this.#ask(poll).then(resolve);
     else {
       this.#pause(pause).then(() => {
         // Nobody wants it any more: then it need not be asked.
         if (poll.waiter === undefined) return this.#end(poll);
-        return this.#ask(poll, limit, wait);
+        return this.#ask(poll);
       }).then(resolve);
     }
     return poll;
@@ -207,24 +233,45 @@ export class Reserver {
   }
 
   /** Never rejects. */
-  #ask(poll: Poll, limit: number, wait: number): Promise<void> {
+  async #ask(poll: Poll): Promise<void> {
     const { clock, lease, grace } = this.#settings;
-    const { queue } = poll;
+    const { queue, asks: { count, limit, wait } } = poll;
     const began = clock.now();
-    return queue.client.receive(queue.url, {
-      limit,
-      wait: wait / 1000,
-      lease: lease / 1000,
-    }, { deadline: began + wait + grace }).then(
-      (messages) => {
-        if (wait > 0) {
-          const took = clock.now() - began;
-          this.#brake(queue, messages.length === 0 && took < wait / 2);
-        }
-        this.#answered(poll, messages);
-      },
-      (error) => this.#failed(poll, error),
+    const deadline = began + wait + grace;
+    const settings = { limit, wait: wait / 1000, lease: lease / 1000 };
+    let first: number | undefined;
+    const answers = await Promise.allSettled(
+      Array.from({ length: count }, async () => {
+        const receiving = queue.client.receive(queue.url, settings, {
+          deadline,
+        });
+        const messages = await receiving;
+        first ??= clock.now();
+        return messages;
+      }),
     );
+    const messages: ReceivedMessage[] = [];
+    let failure: { readonly reason: unknown } | undefined;
+    for (const answer of answers) {
+      if (answer.status === "fulfilled") messages.push(...answer.value);
+      // Of several, some may be too many for AWS: the one that is sent next tells.
+      else if (count === 1 || answer.reason instanceof TimeoutError) {
+        failure = answer;
+      }
+    }
+    const took = clock.now() - began;
+    if (queue.fifo) {
+      const got = messages.length;
+      this.#widths.learn(queue.queue, { asked: count, got, took });
+    }
+    if (failure !== undefined) {
+      this.#settings.giveBack(queue, messages);
+      return this.#failed(poll, failure.reason);
+    }
+    if (wait > 0) {
+      this.#brake(queue, messages.length === 0 && took < wait / 2);
+    }
+    this.#answered(poll, messages, first ?? began);
   }
 
   /** AWS waits before it says that there is nothing; others may not, and are not asked as fast as they answer. */
@@ -243,11 +290,14 @@ export class Reserver {
     if (this.#kept.get(queue) === poll) this.#kept.delete(queue);
   }
 
-  #answered(poll: Poll, messages: readonly ReceivedMessage[]): void {
+  #answered(
+    poll: Poll,
+    messages: readonly ReceivedMessage[],
+    receivedAt: number,
+  ): void {
     this.#end(poll);
-    const { clock, lease, giveBack } = this.#settings;
+    const { lease, giveBack } = this.#settings;
     // The lease began when SQS answered: a tenth of it is for the way from there.
-    const receivedAt = clock.now();
     const until = receivedAt + lease * 0.9;
     if (poll.waiter !== undefined) {
       poll.waiter.resolve({ messages, receivedAt, until });

@@ -193,10 +193,7 @@ export class SqsStore implements Store {
     const { queue, limit } = want;
     const found = await this.#queues.find(queue, options);
     if (found === undefined) return { reservations: [], missing: [queue] };
-    // In a FIFO queue one by one: SQS keeps back the others of its group until it is settled.
-    const most = found.fifo && options.wait > 0
-      ? 1
-      : Math.min(limit, this.limits.reserveCount);
+    const most = Math.min(limit, this.limits.reserveCount);
     try {
       const { messages, ...times } = options.wait > 0
         ? await this.#reserver.keepReceiving(found, most, options)
