@@ -36,4 +36,32 @@ export const DEAD_LETTERING: readonly ConformanceCase[] = [
     },
     { needs: ["dead-letter"] },
   ),
+  onBroker(
+    "a dead letter reaches the queues that have room, where another that it goes to is full and refuses",
+    async (broker) => {
+      const full = await broker.queue({
+        arguments: { "x-max-length": 1, "x-overflow": "reject-publish" },
+      });
+      await broker.put(full, "there already");
+      const dead = [await broker.queue(), await broker.queue()];
+      const exchange = await broker.exchange("fanout");
+      for (const each of [...dead, full]) await broker.bind(each, exchange, "");
+      const queue = await broker.queue({
+        arguments: { "x-dead-letter-exchange": exchange },
+      });
+      await broker.put(queue, "failed");
+      const delivery = await broker.getSoon(queue);
+      await broker.channel.reject(delivery.deliveryTag, {
+        requeue: false,
+        ...soon(),
+      });
+      for (const each of dead) {
+        assert.equal(textOf(await broker.getSoon(each)), "failed");
+        assert.equal(await broker.count(each), 0);
+      }
+      assert.deepEqual(await broker.drain(full), ["there already"]);
+      assert.equal(await broker.count(queue), 0);
+    },
+    { needs: ["length-limit", "dead-letter"] },
+  ),
 ];

@@ -257,12 +257,50 @@ export class DeadLetters {
           return PUT;
         case "lost":
           return LOST;
-        case "full": // as on RabbitMQ, a dead letter that finds no room is gone
-          return FULL;
+        case "full":
+          return await this.#putApart(next, instead, options);
         case "duplicate": // cannot be: no mark was given
         case "stale": // the tables changed meanwhile
           options?.signal?.throwIfAborted();
       }
+    }
+  }
+
+  /**
+   * Puts it into each queue by itself, and removes its message then: as on RabbitMQ one that
+   * is full does not keep it from the others, and where all are it is gone. Who is killed
+   * meanwhile puts it once more.
+   */
+  async #putApart(
+    next: Publishing,
+    instead: Reservation,
+    options?: CallOptions,
+  ): Promise<Put> {
+    const asked = new Set<string>();
+    let isThere = false;
+    for (;;) {
+      const routed = await this.#route(next, options);
+      const queue = routed.queues.find(({ queue }) => !asked.has(queue));
+      if (queue === undefined) {
+        if (!isThere && routed.broadcasts.length === 0) return FULL;
+        await this.#broadcast(next, routed, options);
+        await this.#remove(instead, options);
+        return PUT;
+      }
+      const alone = { ...routed, queues: [queue] };
+      const result = await this.#store.messages.put(itemsFor(next, alone), {
+        ...options,
+        version: this.#router.checkOf(routed),
+        announced: isThere ? [] : routed.announced,
+      });
+      if (result.type === "stale") {
+        options?.signal?.throwIfAborted();
+        continue;
+      }
+      asked.add(queue.queue);
+      if (result.type !== "put") continue;
+      isThere = true;
+      await this.moveAll(result.displaced, "maxlen", options);
     }
   }
 
@@ -275,12 +313,16 @@ export class DeadLetters {
   ): Promise<Put> {
     if (routed.broadcasts.length === 0) return UNROUTABLE;
     await this.#broadcast(next, routed, options);
-    await settleOne(
-      instead,
+    await this.#remove(instead, options);
+    return PUT;
+  }
+
+  #remove(message: Reservation, options?: CallOptions): Promise<void> {
+    return settleOne(
+      message,
       "remove",
       (these) => this.#store.messages.remove(these, options),
     );
-    return PUT;
   }
 
   async #broadcast(
