@@ -47,6 +47,29 @@ Deno.test("of what its connection has lost nothing is tried again, nor what come
   assertEquals(calls, 2);
 });
 
+Deno.test("what is no longer ours is renewed no more, nor given back when its connection closes", async () => {
+  const clock = new TestClock();
+  let calls = 0;
+  const messages = {
+    release() {
+      calls++;
+      return Promise.reject(new Error("it is away"));
+    },
+  };
+  const leftovers = new Leftovers(messages, {
+    clock,
+    operationTimeout: 30_000,
+  });
+  const lost = { queue: "q" } as Reservation;
+  await leftovers.release([lost]);
+  assertEquals(leftovers.held(), [lost]);
+  leftovers.lose([lost]);
+  assertEquals(leftovers.held(), []);
+  await leftovers.close(30_000);
+  assertEquals(calls, 1);
+  assertEquals(clock.timers, 0);
+});
+
 Deno.test("what the login may not give back holds up no connection that closes", async () => {
   const clock = new TestClock();
   const asked: string[] = [];
