@@ -23,7 +23,7 @@ import { type Mutant, mutantsOf } from "./operators.ts";
 import { blockAt, blocksOf, type Reaches, testsOf } from "./reach.ts";
 import survivors from "./survivors.json" with { type: "json" };
 import { sampleOf } from "./sample.ts";
-import { type Outcome, type Tests, Tree } from "./tree.ts";
+import { type Outcome, type Tests, Tree, unitsOf } from "./tree.ts";
 import { Types } from "./types.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
@@ -78,9 +78,8 @@ async function main(): Promise<number> {
   console.log(
     `seed ${seed}: ${sample.length} of ${all.length} mutants, in ${functions.size} functions`,
   );
-  const ofAll = hashOf(
-    [...(await textsOf([...FOLDERS, "tests"])).values()].join(),
-  );
+  const tests = await textsOf(["tests"]);
+  const ofAll = hashOf([...texts.values(), ...tests.values()].join());
   const before = await readResults();
   const outcomes = new Map<string, Outcome>();
   const left: (readonly [Mutant, of: string])[] = [];
@@ -95,7 +94,7 @@ async function main(): Promise<number> {
     else left.push([mutant, of]);
   }
   if (outcomes.size > 0) console.log(`${outcomes.size} of them known already`);
-  const reaches = await readReaches([...texts.keys()], ofAll);
+  const reaches = await readReaches(texts, tests);
   // The cheapest first: what few tests come to is likeliest to be a hole.
   const costs = new Map(left.map(([mutant]) => {
     const tests = testsFor(mutant, texts, reaches, new Map());
@@ -250,25 +249,49 @@ class Refused {
 }
 
 interface AllReaches {
-  readonly ofAll: string;
   readonly cases: Reaches;
   readonly units: Reaches;
 }
 
-/** Reads the code that the tests reach: measured anew if anything has changed. */
+/** The same as it is kept, with the text that all shared, and those that are of one file's text. */
+interface KeptReaches extends AllReaches {
+  readonly of: string;
+  readonly ofUnits: Readonly<Record<string, string>>;
+}
+
+/**
+ * Reads the code that the tests reach. A file of unit tests that has changed is measured
+ * anew, and all of them if anything else has.
+ */
 async function readReaches(
-  files: readonly string[],
-  ofAll: string,
+  sources: ReadonlyMap<string, string>,
+  tests: ReadonlyMap<string, string>,
 ): Promise<AllReaches> {
+  const units = await unitsOf(ROOT);
+  const shared = [...tests].filter(([file]) => !units.includes(file));
+  const of = hashOf([...sources, ...shared].join());
+  const ofUnits = Object.fromEntries(
+    units.map((unit) => [unit, hashOf(tests.get(unit) ?? "")]),
+  );
   const text = await Deno.readTextFile(REACHES).catch(() => "{}");
-  const known: Partial<AllReaches> = JSON.parse(text);
-  const { cases, units } = known;
-  if (known.ofAll === ofAll && cases !== undefined && units !== undefined) {
-    return { ofAll, cases, units };
-  }
+  const known: Partial<KeptReaches> = JSON.parse(text);
+  const isKnown = known.of === of && known.cases !== undefined;
+  const changed = units.filter((unit) =>
+    !isKnown || known.ofUnits?.[unit] !== ofUnits[unit]
+  );
+  const kept = Object.entries(isKnown ? known.units ?? {} : {})
+    .filter(([unit]) => units.includes(unit));
+  const reaches = { cases: known.cases ?? {}, units: Object.fromEntries(kept) };
+  if (isKnown && changed.length === 0) return reaches;
   await using tree = await Tree.of(ROOT);
-  const reaches = { ofAll, ...await tree.reaches(files) };
-  await Deno.writeTextFile(REACHES, JSON.stringify(reaches));
+  await tree.telling([...sources.keys()], async () => {
+    if (!isKnown) reaches.cases = await tree.reachesOfCases();
+    Object.assign(reaches.units, await tree.reachesOfUnits(changed));
+  });
+  await Deno.writeTextFile(
+    REACHES,
+    JSON.stringify({ of, ofUnits, ...reaches }),
+  );
   return reaches;
 }
 

@@ -51,11 +51,9 @@ interface Failed {
 /** A copy of the project. */
 export class Tree implements AsyncDisposable {
   readonly #path: string;
-  readonly #units: readonly string[];
 
-  private constructor(path: string, units: readonly string[]) {
+  private constructor(path: string) {
     this.#path = path;
-    this.#units = units;
   }
 
   /** Copies the project. */
@@ -73,27 +71,19 @@ export class Tree implements AsyncDisposable {
     await edit(`${path}/tests/support/register.ts`, [
       ["of CONFORMANCE_CASES)", "of CONFORMANCE_CASES.slice(0, 0))"],
     ]);
-    return new Tree(path, await unitsOf(path));
+    return new Tree(path);
   }
 
   /**
-   * Learns which tests reach which blocks.
+   * Lets each block of the sources tell that it is reached, meanwhile.
    *
    * @param files The sources.
+   * @param work What is done meanwhile.
    */
-  async reaches(
+  async telling(
     files: readonly string[],
-  ): Promise<{ readonly cases: Reaches; readonly units: Reaches }> {
-    const read = async <T>(
-      path: string,
-      failed: Failed | undefined,
-    ): Promise<T> => {
-      const text = await Deno.readTextFile(path).catch(() => {
-        throw new Error(`${failed?.name} ${failed?.why}`);
-      });
-      await Deno.remove(path);
-      return JSON.parse(text);
-    };
+    work: () => Promise<void>,
+  ): Promise<void> {
     const texts = new Map<string, string>();
     for (const file of files) {
       const text = await Deno.readTextFile(`${this.#path}/${file}`);
@@ -101,28 +91,43 @@ export class Tree implements AsyncDisposable {
       await Deno.writeTextFile(`${this.#path}/${file}`, telling(file, text));
     }
     try {
-      const path = `${this.#path}/reach.json`;
-      const cases: Reaches = await read(
-        path,
-        await this.#runCases(undefined, [`--reach=${path}`]),
-      );
-      const units: Record<string, Reach> = {};
-      const left = this.#units.entries();
-      await Promise.all(Array.from({ length: AT_ONCE }, async () => {
-        for (const [i, unit] of left) {
-          const path = `${this.#path}/reach-${i}.json`;
-          const options = ["--preload=tests/mutate/note_reach.ts"];
-          const env = { REACH: path };
-          const failed = await this.#runUnits([unit], { options, env });
-          units[unit] = await read(path, failed);
-        }
-      }));
-      return { cases, units };
+      await work();
     } finally {
       for (const [file, text] of texts) {
         await Deno.writeTextFile(`${this.#path}/${file}`, text);
       }
     }
+  }
+
+  /** Learns which blocks the cases reach. */
+  async reachesOfCases(): Promise<Reaches> {
+    const path = `${this.#path}/reach.json`;
+    const failed = await this.#runCases(undefined, [`--reach=${path}`]);
+    return await this.#read(path, failed);
+  }
+
+  /** Learns which blocks files of unit tests reach. */
+  async reachesOfUnits(files: readonly string[]): Promise<Reaches> {
+    const units: Record<string, Reach> = {};
+    const left = files.entries();
+    await Promise.all(Array.from({ length: AT_ONCE }, async () => {
+      for (const [i, unit] of left) {
+        const path = `${this.#path}/reach-${i}.json`;
+        const options = ["--preload=tests/mutate/note_reach.ts"];
+        const env = { REACH: path };
+        const failed = await this.#runUnits([unit], { options, env });
+        units[unit] = await this.#read(path, failed);
+      }
+    }));
+    return units;
+  }
+
+  async #read<T>(path: string, failed: Failed | undefined): Promise<T> {
+    const text = await Deno.readTextFile(path).catch(() => {
+      throw new Error(`${failed?.name} ${failed?.why}`);
+    });
+    await Deno.remove(path);
+    return JSON.parse(text);
   }
 
   /** Tries a mutant, or the project as it is, with some of the tests. */
@@ -299,8 +304,13 @@ function kept(): Record<string, string> {
   );
 }
 
-/** All unit tests but the suite on memory, whose cases are run by themselves. */
-async function unitsOf(path: string): Promise<string[]> {
+/**
+ * Lists all unit tests but the suite on memory, whose cases are run by themselves.
+ *
+ * @param path The project's folder.
+ * @returns Their paths in it.
+ */
+export async function unitsOf(path: string): Promise<readonly string[]> {
   const units: string[] = [];
   for (const folder of UNITS) await addTests(path, `tests/${folder}`, units);
   return units.filter((each) => !each.endsWith("/memory_test.ts")).sort();
