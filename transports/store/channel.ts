@@ -25,10 +25,10 @@ import type {
 } from "../transport.ts";
 import { lostBefore } from "../connection_errors.ts";
 import type { ChannelContext } from "./channel_context.ts";
-import { planConsumeAny } from "./declarer.ts";
 import { Deliveries, type Holding } from "./deliveries.ts";
 import { takeReady } from "./getting.ts";
-import { withQueue } from "./known_queues.ts";
+import { enterLater } from "./late_entry.ts";
+import { NotNowError } from "./not_now.ts";
 import { Tables } from "./tables.ts";
 import { StoreSubscription, type SubscriptionHost } from "./subscription.ts";
 
@@ -185,20 +185,17 @@ export class StoreChannel implements Channel {
       each.owner === owner &&
       (each.consumerTag === record.consumerTag ||
         !consumerTags.has(each.consumerTag));
+    const what = { queue, consumer: record, isGone };
+    let isEntered = true;
     try {
-      const what = { queue, consumer: record, isGone };
-      const knows = store.capabilities.has("known-queues");
-      await withQueue(store, queue, options, () =>
-        this.#tables.change(
-          { type: "queue", name: queue },
-          (topology) => planConsumeAny(topology, what, owner, knows),
-          () => `consume from queue "${queue}"`,
-          options,
-        ));
+      await this.#tables.consume(what, options);
     } catch (error) {
-      this.#consumers.delete(consumerTag);
-      consumerTags.delete(record.consumerTag);
-      throw error;
+      if (!(error instanceof NotNowError) || record.exclusive) {
+        this.#consumers.delete(consumerTag);
+        consumerTags.delete(record.consumerTag);
+        throw error;
+      }
+      isEntered = false;
     }
     const subscription = new StoreSubscription(
       this.#host,
@@ -222,6 +219,15 @@ export class StoreChannel implements Channel {
       throw this.#endedError("consume");
     }
     this.#context.loopFor(queue).add(subscription);
+    if (!isEntered) {
+      void enterLater(this.#context, {
+        isWanted: () =>
+          !this.#ended && this.#consumers.get(consumerTag) === consumer,
+        enter: () => this.#tables.consume(what, this.#soon()),
+        leave: () => this.#removeRecord(queue, record, planCancel),
+        failed: (error) => subscription.end({ type: "lost", error }),
+      });
+    }
     return subscription;
   }
 
@@ -274,8 +280,8 @@ export class StoreChannel implements Channel {
   async #close(): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
-    const { clock, operationTimeout, limits, leftovers } = this.#context;
-    const options = { deadline: clock.now() + operationTimeout };
+    const { limits, leftovers } = this.#context;
+    const options = this.#soon();
     try {
       const ending = [...this.#consumers.values()];
       await Promise.all(
@@ -337,17 +343,30 @@ export class StoreChannel implements Channel {
     consumerTag: string,
     plan: typeof planCancel,
   ): Promise<void> {
-    const { declarer, clock, operationTimeout, consumerTags } = this.#context;
     const record = this.#consumers.get(consumerTag)?.record;
     this.#consumers.delete(consumerTag);
     if (record === undefined) return;
-    consumerTags.delete(record.consumerTag);
+    this.#context.consumerTags.delete(record.consumerTag);
+    await this.#removeRecord(queue, record, plan);
+  }
+
+  async #removeRecord(
+    queue: string,
+    record: ConsumerRecord,
+    plan: typeof planCancel,
+  ): Promise<void> {
     if (this.#lost !== undefined) return;
-    await declarer.change(
+    await this.#context.declarer.change(
       { type: "queue", name: queue },
       (topology) => plan(topology, { queue, consumer: record }),
-      { deadline: clock.now() + operationTimeout },
+      this.#soon(),
     );
+  }
+
+  /** The limits of a call that nobody has given any. */
+  #soon(): { readonly deadline: number } {
+    const { clock, operationTimeout } = this.#context;
+    return { deadline: clock.now() + operationTimeout };
   }
 
   #check(options: CallOptions | undefined, action: () => string): void {

@@ -22,7 +22,7 @@ import {
 import type { DelayedMessage } from "../delayed.ts";
 import type { DeleteOptions, DeleteQueueOptions } from "../transport.ts";
 import { requireCapability, requireForQueue } from "./capabilities.ts";
-import type { Declarer, Plan } from "./declarer.ts";
+import { type Declarer, type Plan, planConsumeAny } from "./declarer.ts";
 import { withQueue } from "./known_queues.ts";
 import type { StoreWithTopology } from "./local_topology.ts";
 import type { TopologyKey } from "./store.ts";
@@ -208,6 +208,22 @@ export class Tables {
   ): AsyncIterable<readonly DelayedMessage[]> {
     await this.checkQueue(queue, options, "list delayed messages of");
     yield* this.#store.messages.listDelayed?.(queue, options) ?? [];
+  }
+
+  /** Adds a consumer. */
+  async consume(
+    what: Parameters<typeof planConsumeAny>[1],
+    options?: CallOptions,
+  ): Promise<void> {
+    const { queue } = what;
+    const knows = this.#store.capabilities.has("known-queues");
+    await withQueue(this.#store, queue, options, () =>
+      this.change(
+        { type: "queue", name: queue },
+        (topology) => planConsumeAny(topology, what, this.#owner, knows),
+        () => `consume from queue "${queue}"`,
+        options,
+      ));
   }
 
   /** Adds a binding. */
