@@ -7,6 +7,7 @@ import {
   type Script,
   toScript,
 } from "./client.ts";
+import type { NotNowError } from "../store/not_now.ts";
 import { listOf, type RedisArgument, type RedisReply } from "./reply.ts";
 import type { Layout } from "./layout.ts";
 import type { Mirror } from "./declared/mirror.ts";
@@ -28,6 +29,10 @@ export interface ScriptOptions extends RunOptions {
   readonly watched?: readonly string[] | undefined;
   /** The queue that a place in the arguments is about: of those of one width that the script takes, by their order. */
   readonly queueOf?: ((place: number) => string) | undefined;
+  /** Called for a queue whose node in a cluster takes no writes now, where others were answered for. Must not throw. */
+  readonly refused?:
+    | ((queue: string, error: NotNowError) => void)
+    | undefined;
 }
 
 /** Scripts whose result must not be lost in a failover, once their caller knows of it. */

@@ -1,4 +1,3 @@
-import { printable } from "../../model/foreign_text.ts";
 import {
   AccessRefusedError,
   AuthenticationError,
@@ -15,6 +14,7 @@ import {
   connectionLost,
   otherLayout,
 } from "../connection_errors.ts";
+import { NotNowError } from "../store/not_now.ts";
 import { LAYOUT_VERSION } from "./layout.ts";
 
 /**
@@ -31,23 +31,6 @@ export function isLoss(text: string): boolean {
 
 /** Replies of a server that takes no writes for now, and is the right one: its disk is full, or a script of somebody's goes on and on. */
 const NOT_NOW = /(?:^|: -)(MISCONF|BUSY)\b/;
-
-/** The server takes no writes for now. Nothing was done, and what is held is held still. */
-export class NotNowError extends ChannelError {
-  override readonly name: string = "ChannelError";
-  /** The server's own words, shortened where they are long. */
-  readonly reply: string;
-
-  /** Makes one for an action, which follows `Cannot `. */
-  constructor(action: string, reply: string, cause: unknown) {
-    super(`Cannot ${action} now: ${reply}`, {
-      cause,
-      code: "channel-closed",
-      outcome: "not-sent",
-    });
-    this.reply = printable(reply);
-  }
-}
 
 /**
  * Translates what a server answered to a call.

@@ -1,13 +1,14 @@
 import { ClosedError } from "../../model/errors.ts";
 import type { Reserved, ReserveOptions, ReserveWant } from "../store/store.ts";
-import type { ConnectOptions } from "../transport.ts";
 import { untilReserved } from "../store/waiting.ts";
 import { decode, type RedisArgument, type RedisReply } from "./reply.ts";
 import type { Context } from "./context.ts";
-import { NotNowError, replyError } from "./errors.ts";
+import { NotNowError } from "../store/not_now.ts";
+import { replyError } from "./errors.ts";
 import type { Fanout } from "./fanout.ts";
 import type { News } from "./news.ts";
 import type { RedisOptions } from "./options.ts";
+import type { Refusing } from "./refusing.ts";
 import {
   keyIn,
   readAllTaken,
@@ -55,7 +56,7 @@ export class Reserver {
   /** Queues that were declared when they were first asked for: if they go, their consumers end. */
   readonly #declared = new Set<string>();
   readonly #refresh: () => Promise<void>;
-  readonly #onEvent: ConnectOptions["onEvent"];
+  readonly #refusing: Refusing;
   readonly #rings: boolean;
   #sweptAt = -Infinity;
   /** How long to wait until the next look, without notifications: longer each time that there was nothing. */
@@ -64,9 +65,10 @@ export class Reserver {
   #turn = 0;
   #last: string | undefined; // where a script had taken enough: the next goes on behind it
   #over: Error | undefined;
+  /** Queues of which the server has refused to give messages, and when it did last: in a cluster they may be of one node. */
+  readonly #refused = new Map<string, number>();
   /** Until when a server is left alone that takes no writes for now. */
   #restsUntil = -Infinity;
-  #isBlocked = false;
 
   /** Makes one; `rings` says whether the server notifies of changes, and `refresh` reads those of the tables. */
   constructor(
@@ -77,7 +79,7 @@ export class Reserver {
     settings: {
       readonly strategy: RedisOptions["queueOrderStrategy"];
       readonly rings: boolean;
-      readonly onEvent: ConnectOptions["onEvent"];
+      readonly refusing: Refusing;
       refresh(): Promise<void>;
     },
   ) {
@@ -88,7 +90,7 @@ export class Reserver {
     this.#strategy = settings.strategy;
     this.#rings = settings.rings;
     this.#refresh = settings.refresh;
-    this.#onEvent = settings.onEvent;
+    this.#refusing = settings.refusing;
     this.#refreshedAt = context.clock.now();
   }
 
@@ -126,14 +128,13 @@ export class Reserver {
           if (refreshing !== undefined) await refreshing;
           const missing = this.#missing(wants);
           const taken = await this.#take(wants, deadline);
-          this.#setBlocked(undefined);
           if (taken.reservations.length > 0) this.#poll = FIRST_POLL;
           return { ...taken, missing };
         } catch (error) {
           // The consumer, and what it holds, stay.
           if (!(error instanceof NotNowError)) throw error;
           this.#restsUntil = clock.now() + AGAIN;
-          this.#setBlocked(error.reply);
+          for (const { queue } of wants) this.#refuse(queue, error);
           return NOTHING;
         }
       },
@@ -151,14 +152,22 @@ export class Reserver {
     });
   }
 
-  /** Tells, once, that the server takes no writes, and why; and that it does again. */
-  #setBlocked(reason: string | undefined): void {
-    const isBlocked = reason !== undefined;
-    if (isBlocked === this.#isBlocked) return;
-    this.#isBlocked = isBlocked;
-    this.#onEvent?.(
-      isBlocked ? { type: "blocked", reason } : { type: "unblocked" },
-    );
+  /** The server takes no writes now, where the queue is. */
+  #refuse(queue: string, { reply }: NotNowError): void {
+    this.#refused.set(queue, this.#context.clock.now());
+    this.#refusing.begin(this, reply);
+  }
+
+  /** The server has given what it had of a queue. */
+  #given(queues: Iterable<string>): void {
+    if (this.#refused.size === 0) return;
+    for (const queue of queues) this.#refused.delete(queue);
+    // Of some nobody wants any more.
+    const before = this.#context.clock.now() - 10 * AGAIN;
+    for (const [queue, at] of this.#refused) {
+      if (at < before) this.#refused.delete(queue);
+    }
+    if (this.#refused.size === 0) this.#refusing.end(this);
   }
 
   /** Without notifications about the tables, they are read again as often as all queues are looked at. */
@@ -265,6 +274,7 @@ export class Reserver {
       const reply = await this.#context.runList("take", "take messages", args, {
         deadline,
         watched,
+        refused: (queue, error) => this.#refuse(queue, error),
         late: (reply) => {
           const taken = this.#read(
             asked,
@@ -276,6 +286,8 @@ export class Reserver {
         },
       });
       this.#context.setServerNow(reply[0], sentAt);
+      const given = asked.filter((_, i) => reply[5 + i] !== null);
+      this.#given(given.map(({ queue }) => queue));
       return this.#read(asked, ordered, reply, here);
     } catch (error) {
       for (const { queue, bytes } of here.reverse()) {

@@ -1,13 +1,11 @@
 import { ClosedError } from "../../model/errors.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import { planOwnerGone } from "../../virtual/declare.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
 import type {
   BroadcastStore,
   ChangeResult,
   InspectionStore,
   MessageStore,
-  PresenceStore,
   QuarantineStore,
   Store,
   StoreLimits,
@@ -20,14 +18,12 @@ import type {
   ServerInfo,
 } from "../transport.ts";
 import { refuseHeardOrder } from "../store/heard_order.ts";
-import { OWNER_TTL } from "../store/leases.ts";
 import type { Peer } from "../peer.ts";
 import type { Rates } from "../rates.ts";
 import type { Caller } from "./client.ts";
 import { decode } from "./reply.ts";
 import { askServer, type Sockets } from "./connect.ts";
 import type { Context } from "./context.ts";
-import { takenForDeadError } from "./errors.ts";
 import { changeDelayed, listDelayed } from "./delayed.ts";
 import { Counts } from "./counts.ts";
 import { Fanout } from "./fanout.ts";
@@ -35,13 +31,15 @@ import { ForeignQueues } from "./foreign_queues.ts";
 import { RedisInspection } from "./inspection.ts";
 import { News } from "./news.ts";
 import type { RedisOptions } from "./options.ts";
+import { Presence } from "./presence.ts";
 import { Putter } from "./putter.ts";
+import { Refusing } from "./refusing.ts";
 import { Reserver } from "./reserver.ts";
 import { Quarantine } from "./quarantine.ts";
 import { Settlements } from "./settlements.ts";
 import { Sweeper } from "./sweeper.ts";
 import { Tables } from "./tables.ts";
-import { useConsumed, useQueues } from "./usage.ts";
+import { useQueues } from "./usage.ts";
 
 /** All but `queued-fanout`, which fanout by PUB/SUB alone lacks. */
 const CAPABILITIES: readonly Capability[] = [
@@ -74,7 +72,7 @@ export class RedisStore implements Store {
   readonly closed: Promise<CloseReason>;
   readonly messages: MessageStore;
   readonly topology: TopologyStore;
-  readonly presence: PresenceStore;
+  readonly presence: Presence;
   readonly broadcasts: BroadcastStore;
   readonly quarantine: QuarantineStore;
   readonly rates: Rates;
@@ -89,6 +87,8 @@ export class RedisStore implements Store {
   readonly #counts: Counts;
   readonly #fanout: Fanout;
   readonly #sweeper: Sweeper;
+  readonly #refusing: Refusing;
+  readonly #hasOthers: boolean;
   readonly #operationTimeout: number;
   readonly #visibilityTimeout: number;
   #stopSweeps: (() => void) | undefined;
@@ -105,6 +105,7 @@ export class RedisStore implements Store {
     this.#context = context;
     this.#listener = listener;
     this.#owner = options.owner;
+    this.#hasOthers = options.hasOthers ?? false;
     this.#operationTimeout = options.operationTimeout;
     this.#visibilityTimeout = redis.visibilityTimeout;
     this.capabilities = new Set<Capability>(
@@ -129,10 +130,11 @@ export class RedisStore implements Store {
     const foreign = new ForeignQueues(context);
     this.#fanout = new Fanout(context, news, tables, listener, fanout, options);
     const settlements = new Settlements(context, news, this.#fanout);
+    const refusing = this.#refusing = new Refusing(options.onEvent);
     this.#reserver = new Reserver(context, news, this.#fanout, settlements, {
       strategy,
       rings,
-      onEvent: options.onEvent,
+      refusing,
       refresh: async () => {
         await tables.read({ type: "owner", name: this.#owner });
         await this.#follow();
@@ -158,7 +160,11 @@ export class RedisStore implements Store {
       apply: this.#apply.bind(this),
       findQueue: foreign.find.bind(foreign),
     };
-    this.presence = { heartbeat: this.#heartbeat.bind(this) };
+    this.presence = new Presence(
+      context,
+      { sweeper: this.#sweeper, tables, refusing },
+      options.operationTimeout,
+    );
     this.broadcasts = this.#fanout;
     this.quarantine = new Quarantine(context, news, settlements);
     this.rates = { admit: this.#admit.bind(this) };
@@ -171,6 +177,7 @@ export class RedisStore implements Store {
       );
       this.#over = true;
       this.#stopSweeps?.();
+      this.presence.stop();
       this.#reserver.close(error);
       this.#fanout.close();
       context.limits.end(() => error);
@@ -189,10 +196,7 @@ export class RedisStore implements Store {
       message: (channel, pattern, body) =>
         this.#fanout.arrive(channel, pattern, body),
     });
-    const owner = this.#owner;
-    const { known } = await this.#sweeper.beat(owner, OWNER_TTL, options);
-    // An earlier connection of this session's was lost: its messages go back at once.
-    if (known) await this.#sweeper.reclaim([owner], options);
+    await this.presence.begin(options, this.#hasOthers);
     this.#sweepLater();
   }
 
@@ -276,26 +280,6 @@ export class RedisStore implements Store {
     return Number(next) < 0 ? Infinity : Number(next);
   }
 
-  async #heartbeat(
-    owner: string,
-    ttl: number,
-    options?: CallOptions,
-  ): Promise<readonly string[]> {
-    const { known, dead } = await this.#sweeper.beat(owner, ttl, options);
-    const [left, done]: [string[], string[]] = [[], []];
-    for (const each of dead) {
-      const of = { type: "owner", name: each } as const;
-      const { topology } = await this.#tables.read(of, options);
-      (planOwnerGone(topology, each).length === 0 ? done : left).push(each);
-    }
-    // Not before: the process that removes their queues may end before it is done.
-    await this.#sweeper.forget(done, options);
-    // A consumer that is busy does not take: its queue is in use all the same.
-    await useConsumed(this.#context, owner, options);
-    if (!known) this.#context.commands.destroy(takenForDeadError());
-    return left;
-  }
-
   [Symbol.asyncDispose](): Promise<void> {
     return this.#closing ??= this.#close();
   }
@@ -321,6 +305,8 @@ export class RedisStore implements Store {
 
   async #close(): Promise<void> {
     this.#stopSweeps?.();
+    this.presence.stop();
+    this.#refusing.close();
     this.#putter.flush();
     await this.#fanout.idle();
     const { clock, commands } = this.#context;

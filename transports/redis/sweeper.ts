@@ -124,15 +124,27 @@ export class Sweeper {
     options?: CallOptions,
   ): Promise<void> {
     if (owners.length === 0) return;
+    await this.#everywhere(
+      (place) => this.#reclaimIn(place, owners, options),
+      options,
+    );
+  }
+
+  /** Many at once: in a cluster each queue has its own place, and one that fails keeps no other from it. */
+  async #everywhere(
+    act: (place: string) => Promise<void>,
+    options?: CallOptions,
+  ): Promise<void> {
     const all = [...await this.#places(options)];
-    // Many at once: in a cluster each queue has its own.
+    const failures: unknown[] = [];
     while (all.length > 0) {
       await Promise.all(
         all.splice(0, AT_ONCE).map((each) =>
-          this.#reclaimIn(each, owners, options)
+          act(each).catch((error) => failures.push(error))
         ),
       );
     }
+    if (failures.length > 0) throw failures[0];
   }
 
   /** Where queues have slots of their own, others may have declared some that are not known here. */
@@ -171,13 +183,13 @@ export class Sweeper {
 
   /** Requeues messages that were taken longer ago than the visibility timeout, by us or by Kombu. */
   async sweep(options?: CallOptions): Promise<void> {
-    for (const place of await this.#places(options)) {
+    await this.#everywhere(async (place) => {
       for (let count = MAX; count >= MAX;) {
         const overdue = await this.#overdue(place, options);
         count = overdue.length;
         await this.#restoreAll(overdue, options);
       }
-    }
+    }, options);
   }
 
   async #overdue(

@@ -7,39 +7,14 @@ import type { QueueDeclaration } from "../../../model/queue.ts";
 import type { DeliveryTag } from "../../../model/message.ts";
 import { createTransport } from "../../../transports/redis/mod.ts";
 import { slotOf } from "../../../transports/redis/cluster/slots.ts";
-import {
-  moveSlot,
-  type RedisCluster,
-  startRedisCluster,
-} from "../../brokers/redis_cluster.ts";
+import { moveSlot, startRedisCluster } from "../../brokers/redis_cluster.ts";
 import { until } from "../../brokers/server.ts";
-import type { RedisServer } from "../../brokers/redis.ts";
 import { connect } from "../../conformance/broker.ts";
 import { publishing, soon } from "../../conformance/support.ts";
 import { connectTo, pause, testAlone } from "../../support/redis.ts";
+import { nodesOf } from "../../support/redis_nodes.ts";
 
 const QUEUES = ["orders", "mails", "bills"].map((name) => new Queue(name));
-
-/** The node that has a queue's slot, and another. */
-async function nodesOf(
-  cluster: RedisCluster,
-  queue: string,
-): Promise<{ readonly holder: RedisServer; readonly other: RedisServer }> {
-  const slot = slotOf(`{${queue}}`);
-  let holder: RedisServer | undefined;
-  for (const node of cluster.primaries) {
-    const answer = await node.command(
-      "CLUSTER",
-      "COUNTKEYSINSLOT",
-      String(slot),
-    );
-    const owned = await node.command("GET", `{${queue}}`);
-    if (answer.startsWith(":") && !owned.startsWith("-")) holder = node;
-  }
-  const other = cluster.primaries.find((node) => node !== holder);
-  assert(holder !== undefined && other !== undefined, `nobody has "${queue}"`);
-  return { holder, other };
-}
 
 function queueNamed(name: string): QueueDeclaration {
   return {
@@ -132,7 +107,7 @@ testAlone(
       for (let round = 0; round < 2; round++) {
         for (const { name } of QUEUES) {
           await ledger.more(50);
-          const { holder, other } = await nodesOf(cluster, name);
+          const { holder, other } = await nodesOf(cluster, `{${name}}`);
           await moveSlot(cluster, slotOf(`{${name}}`), holder, other, () =>
             // Some of its keys are here, and some there.
             ledger.more(20));
@@ -170,7 +145,7 @@ testAlone(
       const [first, second, third] = await Promise.all(
         QUEUES.map(async ({ name }) => ({
           name,
-          ...await nodesOf(cluster, name),
+          ...await nodesOf(cluster, `{${name}}`),
         })),
       );
       assert(
@@ -230,8 +205,8 @@ testAlone(
     });
     try {
       await using connection = connectTo(cluster.url);
-      const { holder: full } = await nodesOf(cluster, "bills");
-      const { holder: well } = await nodesOf(cluster, "orders");
+      const { holder: full } = await nodesOf(cluster, "{bills}");
+      const { holder: well } = await nodesOf(cluster, "{orders}");
       assert(full !== well, "one node has both queues");
       const handled: string[] = [];
       let aborted = 0;
@@ -296,7 +271,7 @@ testAlone(
       let isOver = false;
       const publishing = ledger.publish(connection, () => isOver);
       await ledger.more(100);
-      const { holder } = await nodesOf(cluster, "orders");
+      const { holder } = await nodesOf(cluster, "{orders}");
       const heir = cluster.replicas[cluster.primaries.indexOf(holder)];
       assert(heir !== undefined);
       // What is published from here on the replica does not hear of: without `WAIT` it is confirmed, and lost.

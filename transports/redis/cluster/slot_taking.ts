@@ -1,4 +1,5 @@
 import type { Context, ScriptOptions } from "../context.ts";
+import { NotNowError } from "../../store/not_now.ts";
 import { Dues } from "./dues.ts";
 import { listOf, type RedisArgument, type RedisReply } from "../reply.ts";
 
@@ -103,6 +104,12 @@ export class SlotTaking {
     const replies = results.map((each) =>
       each.status === "fulfilled" ? each.value : undefined
     );
+    results.slice(0, asked.length).forEach((each, i) => {
+      if (each.status === "fulfilled") return;
+      const { reason } = each;
+      if (!(reason instanceof NotNowError)) return;
+      options.refused?.(asked[i]?.queue ?? "", reason);
+    });
     const now = this.#context.clock.now();
     const rounds = Math.max(1, letters.size / BESIDES);
     const again = now + (watches ? UNHEARD * rounds : UNTOLD);

@@ -1,0 +1,137 @@
+/** Connections that begin while the server, or a node of a cluster, takes no writes. */
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { ChannelError, type Connection, Queue } from "@dashi/mq";
+import { startRedisCluster } from "../../brokers/redis_cluster.ts";
+import { until } from "../../brokers/server.ts";
+import { refuseWrites } from "../../support/no_writes.ts";
+import { nodesOf } from "../../support/redis_nodes.ts";
+import { connectTo, Raw, test, testAlone } from "../../support/redis.ts";
+
+/** Notes the states of a connection, and whether it is blocked. */
+function listen(connection: Connection): string[] {
+  const told: string[] = [];
+  const events = connection.events();
+  (async () => {
+    for await (const event of events) {
+      if (event.type === "state") told.push(event.state.type);
+      else if (/blocked/.test(event.type)) told.push(event.type);
+    }
+  })();
+  return told;
+}
+
+function has(list: readonly string[], wanted: string): Promise<void> {
+  return until(
+    wanted,
+    60_000,
+    () => Promise.resolve(list.includes(wanted)),
+  );
+}
+
+test("a worker that starts while the server takes no writes is connected, looks, and works as soon as it does again", async (server) => {
+  await using raw = new Raw(server.port);
+  await using sender = connectTo(server.url);
+  const queue = new Queue<string>("jobs");
+  await sender.send(queue, "first");
+  await using worker = connectTo(server.url);
+  const told = listen(worker);
+  const handled: string[] = [];
+  const consumer = worker.consumer(queue);
+  let running: Promise<void>;
+  {
+    await using _ = await refuseWrites(server);
+    running = consumer.run(({ payload }) => {
+      handled.push(payload);
+    });
+    await has(told, "open");
+    await has(told, "blocked");
+    assertEquals((await worker.inspect().queue(queue)).ready, 1);
+    await assertRejects(
+      () => worker.send(queue, "refused", { timeout: 1000 }),
+      ChannelError,
+      "MISCONF",
+    );
+    assertEquals(await raw.number("ZCARD", "dashi.owners"), 1);
+    assertEquals(told, ["connecting", "blocked", "open"]);
+  }
+  await has(handled, "first");
+  await has(told, "unblocked");
+  await until(
+    "The owner, and its consumer",
+    60_000,
+    async () =>
+      await raw.number("ZCARD", "dashi.owners") === 2 &&
+      (await worker.inspect().queue(queue)).consumers === 1,
+  );
+  assertEquals(told, ["connecting", "blocked", "open", "unblocked"]);
+  await consumer.close();
+  await running;
+});
+
+test("what a connection held that was lost while the server took no writes comes again with the next one", async (server) => {
+  await using worker = connectTo(server.url);
+  const queue = new Queue<string>("jobs");
+  await worker.send(queue, "held");
+  const consumer = worker.consumer(queue);
+  const messages = consumer[Symbol.asyncIterator]();
+  const { value: first } = await messages.next();
+  assertEquals(first?.payload, "held");
+  const told = listen(worker);
+  const second = messages.next();
+  {
+    await using _ = await refuseWrites(server);
+    await server.command("CLIENT", "KILL", "TYPE", "normal");
+    await has(told, "open");
+  }
+  const { value } = await second;
+  assertEquals(value?.payload, "held");
+  await value?.ack();
+  await consumer.close();
+});
+
+for (const refused of ["{dashi.topology}", "{bills}"]) {
+  testAlone(
+    `in a cluster a worker that starts while the node of "${refused}" takes no writes has the queues of others`,
+    async () => {
+      const cluster = await startRedisCluster({ replicas: false });
+      try {
+        const names = ["orders", "mails", "bills"];
+        const queues = names.map((name) => new Queue<string>(name));
+        await using sender = connectTo(cluster.url);
+        for (const each of queues) await sender.declare(each);
+        const { holder } = await nodesOf(cluster, refused);
+        await using worker = connectTo(cluster.url);
+        const told = listen(worker);
+        const handled: string[] = [];
+        const consumer = worker.consumer<string>(queues);
+        let running: Promise<void>;
+        {
+          await using _ = await refuseWrites(holder);
+          running = consumer.run(({ payload }) => {
+            handled.push(payload);
+          });
+          await sender.send("orders", "elsewhere");
+          await has(handled, "elsewhere");
+          await has(told, "blocked");
+          assert(!told.includes("waiting"), told.join());
+        }
+        await sender.send("bills", "last", { timeout: 60_000 });
+        await has(handled, "last");
+        await has(told, "unblocked");
+        await until(
+          "Its consumers",
+          60_000,
+          async () =>
+            (await worker.inspect().queue("bills")).consumers === 1 &&
+            (await worker.inspect().queue("orders")).consumers === 1,
+        );
+        await consumer.close();
+        await running;
+        assertEquals((await worker.inspect().queue("bills")).consumers, 0);
+      } finally {
+        await cluster.stop();
+      }
+    },
+  );
+}
