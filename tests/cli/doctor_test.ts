@@ -33,7 +33,7 @@ async function examine(
   tellsTime: boolean,
 ): Promise<void> {
   const { code, out, err } = await onTerminal(["doctor", "--json"], url, 80);
-  assertEquals(code, 0);
+  assertEquals(code, 0, err);
   // Other tests run commands beside this one, whose queues it may tell of.
   assertMatch(err, /^(dashi: left by commands that were killed, .*\n)?$/);
   const facts = JSON.parse(out);

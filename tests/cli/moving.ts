@@ -33,6 +33,11 @@ export interface RunHere {
   readonly onWritten?: ((text: string) => void) | undefined;
 }
 
+/** Whether it is the last line of a queue: before it comes one a second. */
+export function isDone({ done }: { readonly done?: boolean }): boolean {
+  return done === true;
+}
+
 /** Runs the program in this process, its output in a pipe. */
 export async function dashiHere(
   args: readonly string[],
