@@ -82,7 +82,8 @@ export class HeadersIndex {
 
   /** The place that fewest bindings are found by: among a thousand that want a format, the tenant tells more. */
   #rarest(places: readonly Place[]): readonly Place[] {
-    let [least, rarest] = [Infinity, places[0]];
+    let least = Infinity;
+    let rarest: readonly Place[] = [];
     for (const place of places) {
       const { anyValue, byValue } = this.#buckets.get(place.name) ?? {};
       const size = place.key === undefined
@@ -90,9 +91,9 @@ export class HeadersIndex {
         : byValue?.get(place.key)?.size;
       // Any value of a header is met more often than one.
       const cost = (size ?? 0) + (place.key === undefined ? 1 : 0);
-      if (cost < least) [least, rarest] = [cost, place];
+      if (cost < least) [least, rarest] = [cost, [place]];
     }
-    return rarest === undefined ? [] : [rarest];
+    return rarest;
   }
 
   #sharing({ name, key }: Place): Set<Binding> {
