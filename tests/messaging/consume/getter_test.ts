@@ -219,3 +219,16 @@ Deno.test("receive() that waits in vain ends when nothing consumes for it any mo
       await receiving;
     }
   }));
+
+Deno.test("peek() shows messages as a middleware hands them over that takes its time", async () => {
+  await using connection = createConnection(`memory://${crypto.randomUUID()}`);
+  connection.use({
+    async receive({ headers, properties }) {
+      await turns();
+      return { headers, properties, body: new TextEncoder().encode("[2]") };
+    },
+  });
+  await connection.send(new Queue("q"), [1]);
+  const [message] = await connection.queue("q").peek();
+  assertEquals(message?.payload, [2]);
+});

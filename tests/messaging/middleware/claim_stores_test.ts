@@ -302,3 +302,14 @@ Deno.test("a body that cannot be read is no body that is gone", async () => {
     await assertRejects(() => store.get(reference));
   });
 });
+
+Deno.test("a store in memory counts the bodies whose time is not over", async () => {
+  const clock = new TestClock();
+  const store = createMemoryClaimStore(clock);
+  for (const expiry of [100, 200]) await store.put(BODY, { expiry });
+  assertEquals(store.size, 2);
+  clock.pass(100);
+  assertEquals(store.size, 1);
+  clock.pass(100);
+  assertEquals(store.size, 0);
+});

@@ -44,6 +44,38 @@ Deno.test("a line of a message and of its settlement has the correlation and the
   for (const line of lines) assert(line.delay !== 0, JSON.stringify(line));
 });
 
+Deno.test("a line of a settlement has its delay and its error, where there are some", async () => {
+  await using connection = createConnection(`memory://${crypto.randomUUID()}`);
+  const lines: LogLine[] = [];
+  connection.use(logging({ log: (line) => void lines.push(line) }));
+  const queue = new Queue("logged");
+  await connection.send(queue, 1);
+  const consumer = connection.consumer(queue);
+  let calls = 0;
+  await consumer.run(async (message) => {
+    calls++;
+    if (calls === 1) return await message.requeue();
+    if (calls === 2) return await message.requeue({ delay: 1 });
+    void consumer.cancel();
+    throw new Error("bad luck");
+  }, { retry: false, onError: () => {} });
+  const settled = lines.filter(({ event }) =>
+    event === "requeued" || event === "parked"
+  );
+  assertEquals(
+    settled.map((line) => [
+      line.event,
+      "delay" in line ? line.delay : "none",
+      "error" in line ? line.error?.message : "none",
+    ]),
+    [
+      ["requeued", "none", "none"],
+      ["requeued", 1, "none"],
+      ["parked", "none", "bad luck"],
+    ],
+  );
+});
+
 Deno.test("no message fails for a line that cannot be logged", async () => {
   await using connection = createConnection(`memory://${crypto.randomUUID()}`);
   const logs = [
