@@ -1,5 +1,6 @@
 import { SYSTEM_CLOCK } from "../async/clock.ts";
 import { Line } from "../async/line.ts";
+import { pause } from "../async/pause.ts";
 import { isSqlite } from "../model/ask.ts";
 import { OptionError, TimeoutError } from "../model/errors.ts";
 import { quote } from "../model/foreign_text.ts";
@@ -91,8 +92,7 @@ export function inTransaction<D extends SqliteTransaction, T>(
           { outcome: "not-sent" },
         );
       }
-      const pause = Math.random() * Math.min(tries, MAX_PAUSE);
-      await new Promise<void>((resolve) => SYSTEM_CLOCK.timer(resolve, pause));
+      await pause(SYSTEM_CLOCK, Math.random() * Math.min(tries, MAX_PAUSE));
     }
     const around: Around = { database, outer, isOver: false };
     try {

@@ -2,6 +2,7 @@ import { asError } from "../../model/error_text.ts";
 import { OptionError } from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
 import type { Clock } from "../../async/clock.ts";
+import { onAbort, pause } from "../../async/pause.ts";
 import type { Inbox } from "../inbox/inbox.ts";
 import type { Handler } from "./checked.ts";
 import type { ReceivedMessage } from "./message.ts";
@@ -99,7 +100,7 @@ export class Once<T> {
           }
           onError(asError(error));
         }
-        await this.#sleep(wait, signal);
+        await pause(this.#host.clock, wait, onAbort(signal));
       }
     } finally {
       this.#waiting.delete(waiting);
@@ -129,17 +130,5 @@ export class Once<T> {
     );
     message.decide({ error }); // no other attempt would end better
     throw error;
-  }
-
-  #sleep(delay: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const stop = this.#host.clock.timer(end, delay);
-      signal.addEventListener("abort", end);
-      function end(): void {
-        stop();
-        signal.removeEventListener("abort", end);
-        resolve();
-      }
-    });
   }
 }

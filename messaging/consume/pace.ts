@@ -1,4 +1,5 @@
 import type { Clock } from "../../async/clock.ts";
+import { pause } from "../../async/pause.ts";
 import type { ReceivedMessage } from "./message.ts";
 import { RateLimit, type RateLimitOptions } from "./rate_limit.ts";
 import { WaitingRoom } from "./waiting_room.ts";
@@ -115,13 +116,5 @@ export class Pace<T> {
  */
 export function rest(host: PaceHost, delay: number): Promise<void> {
   if (host.hasEnded()) return Promise.resolve();
-  return new Promise((resolve) => {
-    const stop = host.clock.timer(end, delay);
-    const callOff = host.onEnd(end);
-    function end(): void {
-      stop();
-      callOff();
-      resolve();
-    }
-  });
+  return pause(host.clock, delay, (callback) => host.onEnd(callback));
 }

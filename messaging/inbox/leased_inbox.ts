@@ -1,4 +1,5 @@
 import { type Clock, SYSTEM_CLOCK } from "../../async/clock.ts";
+import { onAbort, pause } from "../../async/pause.ts";
 import { asError } from "../../model/error_text.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
 import { checkInterval } from "../operation_options.ts";
@@ -29,8 +30,8 @@ export type Claim = "claimed" | "busy" | "done";
 export interface InboxClaims {
   /** Claims a key for `lease` ms, unless it was handled, or another token holds it. A token that holds it already claims it again. */
   claim(key: string, token: string, lease: number): Promise<Claim>;
-  /** Holds it for `lease` ms from now on, if the token still does. */
-  renew(key: string, token: string, lease: number): Promise<unknown>;
+  /** Holds it for `lease` ms from now on, if the token still does. Left out where claims have no lease, as in memory, where they go with their process. */
+  renew?(key: string, token: string, lease: number): Promise<unknown>;
   /** Remembers for `window` ms that it was handled, unless another token holds it by now. */
   finish(key: string, token: string, window: number): Promise<unknown>;
   /** Lets others have it, if the token still holds it. */
@@ -98,7 +99,7 @@ export class LeasedInbox implements Inbox {
     checkKnown(options, SHARED);
     const { window, lease = 10_000 } = options;
     checkInterval("window", window);
-    if (lease !== Infinity) checkInterval("lease", lease); // for claims that go with their process
+    checkInterval("lease", lease);
     this.#claims = claims;
     this.#window = window;
     this.#lease = lease;
@@ -121,7 +122,7 @@ export class LeasedInbox implements Inbox {
       const claim = await this.#claim(key, token, onError);
       if (claim === "done") return "duplicate";
       if (claim === "claimed") break;
-      await this.#sleep(wait, signal);
+      await pause(this.#clock, wait, onAbort(signal));
     }
     const stopRenewing = this.#renew(key, token, onError);
     try {
@@ -156,13 +157,14 @@ export class LeasedInbox implements Inbox {
     token: string,
     onError: (error: Error) => void,
   ): () => void {
-    if (this.#lease === Infinity) return () => {};
+    const claims = this.#claims;
+    if (claims.renew === undefined) return () => {};
     let isOver = false;
     let stop = () => {};
     const later = () => {
       stop = this.#clock.timer(async () => {
         try {
-          await this.#claims.renew(key, token, this.#lease);
+          await claims.renew?.(key, token, this.#lease);
         } catch (error) {
           onError(asError(error));
         }
@@ -189,20 +191,8 @@ export class LeasedInbox implements Inbox {
         onError(asError(error));
         if (tries === TRIES) return;
       }
-      await this.#sleep(wait);
+      await pause(this.#clock, wait);
       wait = Math.min(2 * wait, LONGEST_WAIT);
     }
-  }
-
-  #sleep(delay: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const stop = this.#clock.timer(end, delay);
-      signal?.addEventListener("abort", end);
-      function end(): void {
-        stop();
-        signal?.removeEventListener("abort", end);
-        resolve();
-      }
-    });
   }
 }

@@ -43,11 +43,7 @@ export function createMemoryInbox(
   options: InboxOptions,
   clock: Clock = SYSTEM_CLOCK,
 ): Inbox {
-  return new LeasedInbox(
-    new MemoryClaims(clock),
-    { lease: Infinity, ...options },
-    clock,
-  );
+  return new LeasedInbox(new MemoryClaims(clock), options, clock);
 }
 
 /** Claims and marks in this process. Marks that are over go with the next claim. */
@@ -71,11 +67,6 @@ export class MemoryClaims implements InboxClaims {
     if (holder !== undefined) return Promise.resolve("busy");
     this.#held.set(key, token);
     return Promise.resolve("claimed");
-  }
-
-  /** A process that is gone holds nothing here. */
-  renew(): Promise<void> {
-    return Promise.resolve();
   }
 
   finish(key: string, _token: string, window: number): Promise<void> {

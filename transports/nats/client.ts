@@ -6,6 +6,7 @@ import {
   type PublishOptions,
 } from "@nats-io/transport-node";
 import type { Clock } from "../../async/clock.ts";
+import { Pauses } from "../../async/pause.ts";
 import { ServerTime } from "../server_time.ts";
 import { cut, dial, type DialSettings } from "./dial_client.ts";
 import { answerOf, type NatsMessage, statusError } from "./answers.ts";
@@ -72,6 +73,7 @@ export class NatsClient {
   readonly #api: string;
   readonly #isBehind: boolean;
   readonly #clock: Clock;
+  readonly #pauses: Pauses;
   readonly #time: ServerTime;
   #count = 0;
   #refusal: Error | undefined;
@@ -85,6 +87,7 @@ export class NatsClient {
     this.#api = api;
     this.#isBehind = domain !== undefined;
     this.#clock = clock;
+    this.#pauses = new Pauses(clock);
     this.#time = new ServerTime(clock);
     const skip = this.#inbox.length + 1;
     this.#heard.add(`${this.#inbox}.*`);
@@ -102,6 +105,7 @@ export class NatsClient {
       const ended = reason ?? new Error("the connection has ended");
       for (const token of [...this.#waiting.keys()]) this.#answer(token, ended);
       for (const reject of this.#pending) reject(ended);
+      this.#pauses.end();
       return reason;
     });
   }
@@ -300,10 +304,8 @@ export class NatsClient {
   }
 
   /** Waits so many ms, and no longer than the connection lives: then it rejects. */
-  async pause(duration: number): Promise<void> {
-    const over = Promise.withResolvers<void>();
-    const stop = this.#clock.timer(over.resolve, duration);
-    await this.whileOpen(over.promise).finally(stop);
+  pause(duration: number): Promise<void> {
+    return this.whileOpen(this.#pauses.wait(duration));
   }
 
   /** Closes: what was published has left. */

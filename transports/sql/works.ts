@@ -1,6 +1,7 @@
 import { Batcher } from "../../async/batcher.ts";
 import type { Clock } from "../../async/clock.ts";
 import { Limits } from "../../async/limits.ts";
+import { Pauses } from "../../async/pause.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { asError } from "../../model/error_text.ts";
 import { TimeoutError } from "../../model/errors.ts";
@@ -62,9 +63,8 @@ export class Works {
   readonly #limits: Limits;
   readonly #sql: Sql;
   readonly #clock: Clock;
-  /** Ends the pause before what was refused is tried again. */
-  #endPause: (() => void) | undefined;
-  #hasEnded = false;
+  /** Before what was refused is tried again. */
+  readonly #pauses: Pauses;
   /** Why the database refuses for now what waits. */
   #refusal: Error | undefined;
 
@@ -73,6 +73,7 @@ export class Works {
     const limits = this.#limits = new Limits(clock);
     this.#sql = sql;
     this.#clock = clock;
+    this.#pauses = new Pauses(clock);
     this.#jobs = new Batcher({
       limits,
       count: COUNT,
@@ -99,8 +100,7 @@ export class Works {
 
   /** Ends with its database: nobody waits any more, and nothing is tried again. */
   end(): void {
-    this.#hasEnded = true;
-    this.#endPause?.();
+    this.#pauses.end();
     this.#limits.end(() => endedMeanwhile(undefined));
   }
 
@@ -137,22 +137,12 @@ export class Works {
       } catch (error) {
         const passes = mayPass(error);
         this.#refusal = passes ? asError(error) : undefined;
-        const isOver = !passes || this.#hasEnded || this.#clock.now() > until;
+        const isOver = !passes || this.#pauses.hasEnded ||
+          this.#clock.now() > until;
         if (isOver) return await doApart(this.#sql, jobs, error);
       }
-      await this.#pause(pause);
+      await this.#pauses.wait(pause);
     }
-  }
-
-  /** One transaction is under way at once, so there is one pause. */
-  #pause(duration: number): Promise<void> {
-    return new Promise((resolve) => {
-      const stop = this.#clock.timer(resolve, duration);
-      this.#endPause = () => {
-        stop();
-        resolve();
-      };
-    });
   }
 }
 

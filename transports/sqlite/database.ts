@@ -1,5 +1,6 @@
 import type { Clock } from "../../async/clock.ts";
 import { Line } from "../../async/line.ts";
+import { pause } from "../../async/pause.ts";
 import { connectionClosed, connectionLost } from "../connection_errors.ts";
 import type { SqlTransaction } from "../../model/transaction.ts";
 import type {
@@ -283,8 +284,7 @@ export class SqliteDatabase implements Sql {
         until ??= clock.now() + patience;
         if (clock.now() >= until) throw stillBusy(broker);
       }
-      const pause = Math.random() * Math.min(tries, MAX_PAUSE);
-      await new Promise<void>((resolve) => clock.timer(resolve, pause));
+      await pause(clock, Math.random() * Math.min(tries, MAX_PAUSE));
     }
   }
 

@@ -78,8 +78,6 @@ export class Reserver {
   readonly #widths = new Widths();
   /** The pauses before the next question, by queue: of those whose server does not wait. */
   readonly #pauses = new Map<string, number>();
-  /** Ends the pauses that are under way. */
-  readonly #pausing = new Set<() => void>();
 
   /** Makes one that has not asked yet. */
   constructor(settings: ReserverSettings) {
@@ -193,7 +191,6 @@ export class Reserver {
       poll.waiter = undefined;
       waiter?.reject(error);
     }
-    for (const end of [...this.#pausing]) end();
   }
 
   #start(queue: SqsQueue, asks: Asks): Poll {
@@ -211,25 +208,13 @@ export class Reserver {
     this.#all.add(poll);
     if (pause === 0) this.#ask(poll).then(resolve);
     else {
-      this.#pause(pause).then(() => {
+      this.#settings.lifeline.sleep(pause).then(() => {
         // Nobody wants it any more: then it need not be asked.
         if (poll.waiter === undefined) return this.#end(poll);
         return this.#ask(poll);
       }).then(resolve);
     }
     return poll;
-  }
-
-  #pause(pause: number): Promise<void> {
-    return new Promise((resolve) => {
-      const end = () => {
-        stop();
-        this.#pausing.delete(end);
-        resolve();
-      };
-      const stop = this.#settings.clock.timer(end, pause);
-      this.#pausing.add(end);
-    });
   }
 
   /** Never rejects. */

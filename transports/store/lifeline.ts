@@ -1,5 +1,6 @@
 import type { Clock } from "../../async/clock.ts";
 import { Limits } from "../../async/limits.ts";
+import { pause } from "../../async/pause.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import {
   connectionClosed,
@@ -126,16 +127,11 @@ export class Lifeline {
 
   /** Waits so many ms, and no longer than until the end. */
   sleep(duration: number): Promise<void> {
-    if (this.#reason !== undefined) return Promise.resolve();
-    return new Promise((resolve) => {
-      const done = () => {
-        stop();
-        forget();
-        resolve();
-      };
-      const stop = this.#settings.clock.timer(done, duration);
-      const forget = this.onEnd(done);
-    });
+    return pause(
+      this.#settings.clock,
+      duration,
+      (callback) => this.onEnd(callback),
+    );
   }
 
   /** Lets no call begin any more; the connection closes, if it was not lost before. */

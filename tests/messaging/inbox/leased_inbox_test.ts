@@ -43,7 +43,7 @@ function claims(
   const inbox = new LeasedInbox(
     {
       claim: note("claim") as InboxClaims["claim"],
-      renew: note("renew") as InboxClaims["renew"],
+      renew: note("renew") as Required<InboxClaims>["renew"],
       finish: note("finish") as InboxClaims["finish"],
       release: note("release") as InboxClaims["release"],
     },
@@ -141,7 +141,7 @@ Deno.test("one that waits for another ends when its signal aborts", async () => 
 Deno.test("an inbox in memory remembers for its window, and its size stays flat", async () => {
   const clock = new TestClock();
   const store = new MemoryClaims(clock);
-  const inbox = new LeasedInbox(store, { window: 50, lease: Infinity }, clock);
+  const inbox = new LeasedInbox(store, { window: 50 }, clock);
   const work = () => Promise.resolve();
   assertEquals(await inbox.handle("k", work, CALL), "handled");
   assertEquals(await inbox.handle("k", work, CALL), "duplicate");

@@ -1,4 +1,5 @@
 import type { Clock } from "../../../async/clock.ts";
+import { Pauses } from "../../../async/pause.ts";
 import type { CallOptions } from "../../../model/call_options.ts";
 import { ConnectionError } from "../../../model/errors.ts";
 import { connectionClosed } from "../../connection_errors.ts";
@@ -48,7 +49,7 @@ export class Cluster implements AsyncDisposable {
   readonly #timeout: number;
   readonly #nodes = new Map<string, Node>();
   readonly #settle: (reason: CloseReason) => void;
-  readonly #pauses = new Set<() => void>();
+  readonly #pauses: Pauses;
   #slots: string[] = [];
   #reason: CloseReason | undefined;
   #refreshing: Promise<void> | undefined;
@@ -60,6 +61,7 @@ export class Cluster implements AsyncDisposable {
     this.#settle = resolve;
     this.#dialer = dialer;
     this.#clock = settings.clock;
+    this.#pauses = new Pauses(settings.clock);
     this.#timeout = settings.timeout;
     this.shared = settings.shared;
     this.commands = new ClusterCaller(this, "commands");
@@ -166,7 +168,7 @@ export class Cluster implements AsyncDisposable {
       await this.#refresh();
       // Where another node has it by now, nothing is to be waited for.
       if (pause > FIRST_PAUSE || !/^MOVED/.test(String(error.cause))) {
-        await this.#pause(pause);
+        await this.#pauses.wait(pause);
       }
       if (this.#clock.now() >= deadline) throw error;
       if (this.#reason !== undefined) throw this.#over("go on");
@@ -178,20 +180,6 @@ export class Cluster implements AsyncDisposable {
         error = again;
       }
     }
-  }
-
-  /** Waits so many ms, and no longer than until the end. */
-  #pause(duration: number): Promise<void> {
-    if (this.#reason !== undefined) return Promise.resolve();
-    return new Promise((resolve) => {
-      const done = () => {
-        stop();
-        this.#pauses.delete(done);
-        resolve();
-      };
-      const stop = this.#clock.timer(done, duration);
-      this.#pauses.add(done);
-    });
   }
 
   /** Asks a node which has which slots, once for all calls at the same time. */
@@ -272,7 +260,7 @@ export class Cluster implements AsyncDisposable {
   #end(reason: CloseReason): void {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
-    for (const end of this.#pauses) end();
+    this.#pauses.end();
     this.#settle(reason);
   }
 }
