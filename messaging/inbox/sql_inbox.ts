@@ -23,6 +23,7 @@
  */
 
 import { type Clock, SYSTEM_CLOCK } from "../../async/clock.ts";
+import { encodeHex, sha256 } from "../../codec/digest.ts";
 import { asError } from "../../model/error_text.ts";
 import { OptionError, PreconditionFailedError } from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
@@ -75,10 +76,8 @@ const KEPT = 700;
 async function markOf(key: string): Promise<string> {
   const text = key.replaceAll("\0", "\\0");
   if (text.length <= LONGEST) return text;
-  const bytes = new TextEncoder().encode(text);
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-  const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0"));
-  return `${text.slice(0, KEPT)} sha256:${hex.join("")}`;
+  const digest = encodeHex(await sha256(text));
+  return `${text.slice(0, KEPT)} sha256:${digest}`;
 }
 
 /** Marks whose window is over are removed so often, ms. */

@@ -1,5 +1,6 @@
 /** The arguments of the scripts that put messages, and announce them by PUB/SUB. */
 
+import { encodeHex } from "../../codec/digest.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { QueueTraits } from "../../virtual/queue_arguments.ts";
 import type { Batch } from "./batch.ts";
@@ -65,14 +66,10 @@ const NONE = [0];
  * @returns Both, the channels as hexadecimal digits.
  */
 export function dueName(id: string, channels: readonly string[]): string {
-  return [id, ...channels.map(toHex)].join("@");
-}
-
-function toHex(text: string): string {
-  return Array.from(
-    new TextEncoder().encode(text),
-    (byte) => byte.toString(16).padStart(2, "0"),
-  ).join("");
+  const names = channels.map((each) =>
+    encodeHex(new TextEncoder().encode(each))
+  );
+  return [id, ...names].join("@");
 }
 
 /** An envelope ends with its name, a UUID. */

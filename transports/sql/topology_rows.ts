@@ -1,3 +1,4 @@
+import { sha256 } from "../../codec/digest.ts";
 import { encodeBase64, parseJson, stringifyJson } from "../../codec/mod.ts";
 import type { Binding } from "../../model/binding.ts";
 import { DecodeError } from "../../model/errors.ts";
@@ -181,7 +182,5 @@ async function idOf(change: TopologyChange): Promise<string> {
 /** A key that an index of any database takes. */
 async function short(kind: string, text: string): Promise<string> {
   if (text.length <= 500) return `${kind} ${text}`;
-  const bytes = new TextEncoder().encode(text);
-  const digest = await crypto.subtle.digest("SHA-256", bytes);
-  return `${kind} ${encodeBase64(new Uint8Array(digest))}`;
+  return `${kind} ${encodeBase64(await sha256(text))}`;
 }
