@@ -16,8 +16,8 @@ import type { QueueDeclaration } from "./queue.ts";
  * program that works on one broker should not fail on the next.
  */
 
-/** AMQP's short strings: names, keys and properties have 255 bytes at most. */
-const SHORT = 255;
+/** The maximum number of bytes of AMQP's short strings: names, keys and properties. */
+export const MAX_SHORT_STRING = 255;
 
 /** The longest time that a message may wait, be it delayed or in a queue, ms: RabbitMQ's ten years. */
 export const MAX_WAIT = 315_360_000_000;
@@ -44,7 +44,7 @@ export function checkShortString(what: string, text: string): void {
 
 /** A string of 85 units has no more than 255 bytes: most are not measured. */
 function isSurelyShort(text: string): boolean {
-  return typeof text === "string" && text.length * 3 <= SHORT &&
+  return typeof text === "string" && text.length * 3 <= MAX_SHORT_STRING &&
     text.isWellFormed();
 }
 
@@ -60,11 +60,11 @@ function measure(what: string, text: string): void {
     );
   }
   const bytes = new TextEncoder().encode(text).byteLength;
-  if (bytes > SHORT) {
+  if (bytes > MAX_SHORT_STRING) {
     throw new RangeError(
       `Cannot use ${
         quote(text, 40)
-      } as ${what}: it has ${bytes} bytes, AMQP allows ${SHORT}`,
+      } as ${what}: it has ${bytes} bytes, AMQP allows ${MAX_SHORT_STRING}`,
     );
   }
 }
@@ -241,9 +241,9 @@ function checkFieldName(name: string): void {
       `Cannot encode the header ${quote(name, 40)}: ${HALF}`,
     );
   }
-  if (new TextEncoder().encode(name).length > SHORT) {
+  if (new TextEncoder().encode(name).length > MAX_SHORT_STRING) {
     throw new EncodeError(
-      `Cannot encode a header whose name has more than ${SHORT} bytes: ${
+      `Cannot encode a header whose name has more than ${MAX_SHORT_STRING} bytes: ${
         quote(name, 40)
       }`,
     );

@@ -1,3 +1,4 @@
+import { MAX_SHORT_STRING } from "../model/checks.ts";
 import type { QueueDeclaration } from "../model/queue.ts";
 
 /** The suffix of the queue that keeps a queue's failed messages. */
@@ -10,9 +11,6 @@ const FAILED = ".failed";
  * name; the header `x-death` says which one a message comes from.
  */
 export const SHARED_FAILED_QUEUE = "dashi.failed";
-
-/** The maximum number of bytes of a queue's name on AMQP. */
-const MAX_BYTES = 255;
 
 /**
  * Names the queue in which messages of a queue are parked that failed for good, where it
@@ -36,7 +34,7 @@ const MAX_BYTES = 255;
 export function failedQueue(
   queue: string,
   declared?: QueueDeclaration | undefined,
-  most: number = MAX_BYTES,
+  most: number = MAX_SHORT_STRING,
 ): string {
   if (
     queue.startsWith("amq.") || declared?.exclusive || declared?.autoDelete

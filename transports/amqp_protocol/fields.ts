@@ -1,3 +1,4 @@
+import { MAX_SHORT_STRING } from "../../model/checks.ts";
 import { DecodeError, EncodeError } from "../../model/errors.ts";
 import {
   type FieldTable,
@@ -73,9 +74,12 @@ export function noType(name: string, value: unknown): EncodeError {
  * @throws {EncodeError} If it has more bytes than AMQP allows.
  */
 export function checkFieldName(name: string): void {
-  if (name.length > 85 && new TextEncoder().encode(name).length > 255) {
+  if (
+    name.length * 3 > MAX_SHORT_STRING &&
+    UTF8.encode(name).length > MAX_SHORT_STRING
+  ) {
     throw new EncodeError(
-      `Cannot encode a header whose name has more than 255 bytes: "${
+      `Cannot encode a header whose name has more than ${MAX_SHORT_STRING} bytes: "${
         name.slice(0, 40)
       }…"`,
     );

@@ -3,6 +3,7 @@ import {
   UnsupportedError,
 } from "../../model/errors.ts";
 import type { Binding } from "../../model/binding.ts";
+import { MAX_SHORT_STRING } from "../../model/checks.ts";
 import type { ExchangeDeclaration } from "../../model/exchange.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
 import type { FieldTable } from "../../model/field_table.ts";
@@ -97,16 +98,13 @@ export function partitionOf(name: string, index: number): string {
   return `${name}.${index + 1}`;
 }
 
-/** The longest name of anything on an AMQP broker, bytes. */
-const MAX_NAME = 255;
-
 /**
  * Says whether there may be an ordered queue of a name, for that of its exchange is longer.
  *
  * @param name The queue's name.
  */
 export function mayBeOrdered(name: string): boolean {
-  return UTF8.encode(keysExchange(name)).length <= MAX_NAME;
+  return UTF8.encode(keysExchange(name)).length <= MAX_SHORT_STRING;
 }
 
 /**
@@ -140,10 +138,10 @@ export function checkOrdered(declaration: QueueDeclaration): void {
   const longest = restExchange(
     orderedQueue(name, partitionsOf(declaration) ?? PARTITIONS),
   );
-  const excess = UTF8.encode(longest).length - MAX_NAME;
+  const excess = UTF8.encode(longest).length - MAX_SHORT_STRING;
   if (excess > 0) {
     throw new PreconditionFailedError(
-      `Cannot declare queue "${name}" as ordered: the names of its parts are made of its own, and would have ${excess} bytes more than the ${MAX_NAME} that AMQP allows; give it a shorter one`,
+      `Cannot declare queue "${name}" as ordered: the names of its parts are made of its own, and would have ${excess} bytes more than the ${MAX_SHORT_STRING} that AMQP allows; give it a shorter one`,
       { outcome: "not-sent" },
     );
   }
