@@ -51,28 +51,11 @@ export class Settlements {
     verb: Verb | ((reservation: SqsReservation) => Verb),
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
-    return this.#settleAll(reservations, verb, options, true);
-  }
-
-  async #settleAll(
-    reservations: readonly Reservation[],
-    verb: Verb | ((reservation: SqsReservation) => Verb | undefined),
-    options: CallOptions | undefined,
-    ends: boolean,
-  ): Promise<readonly Reservation[]> {
-    const results = await Promise.allSettled(
-      reservations.map(async (each) => {
-        const isDone = await this.#settleOne(each, verb, options);
-        if (isDone && ends && each instanceof SqsReservation) {
-          each.isOver = true;
-        }
-        return isDone;
-      }),
-    );
-    return reservations.filter((_, i) => {
-      const result = results[i];
-      if (result?.status === "rejected") throw result.reason;
-      return result?.value !== true;
+    return this.#ofOurs(reservations, async (each) => {
+      const chosen = typeof verb === "function" ? verb(each) : verb;
+      const isDone = await this.#settleOne(each, chosen, options);
+      if (isDone) each.isOver = true;
+      return isDone;
     });
   }
 
@@ -83,31 +66,37 @@ export class Settlements {
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
     const now = this.#clock.now();
-    const lost = await this.#settleAll(
-      reservations,
-      (each) => each.secondsOf(lease, now) || undefined,
-      options,
-      false,
-    );
-    const set = new Set(lost);
-    for (const each of reservations) {
-      if (set.has(each) || !(each instanceof SqsReservation)) continue;
+    return await this.#ofOurs(reservations, async (each) => {
       const seconds = each.secondsOf(lease, now);
       // In its last second it is left as it is: with none it would be in sight at once.
-      if (seconds > 0) each.until = now + seconds * 1000;
-    }
-    return lost;
+      if (seconds === 0) return true;
+      const isDone = await this.#settleOne(each, seconds, options);
+      if (isDone) each.until = now + seconds * 1000;
+      return isDone;
+    });
   }
 
+  /** Does something with those that are ours. Returns the others, and those that it found to be no longer ours. */
+  async #ofOurs(
+    reservations: readonly Reservation[],
+    settle: (reservation: SqsReservation) => Promise<boolean>,
+  ): Promise<readonly Reservation[]> {
+    const results = await Promise.allSettled(
+      reservations.map(async (each) => this.isOurs(each) && await settle(each)),
+    );
+    return reservations.filter((_, i) => {
+      const result = results[i];
+      if (result?.status === "rejected") throw result.reason;
+      return result?.value !== true;
+    });
+  }
+
+  /** Says whether the message was ours until now. */
   async #settleOne(
-    reservation: Reservation,
-    verbOf: Verb | ((reservation: SqsReservation) => Verb | undefined),
+    { from, handle }: SqsReservation,
+    verb: Verb,
     options?: CallOptions,
   ): Promise<boolean> {
-    if (!this.isOurs(reservation)) return false;
-    const verb = typeof verbOf === "function" ? verbOf(reservation) : verbOf;
-    if (verb === undefined) return true;
-    const { from, handle } = reservation;
     const add = () =>
       this.#batchers.add(
         `${verb} ${from.queue}`,
