@@ -1,7 +1,7 @@
 /** When a schedule ticks. */
 export type When =
   | {
-    /** A cron expression of five fields, or of six that begin with the seconds, as the package `croner` reads it. */
+    /** A cron expression as the package `croner` reads it: of five fields, of six that begin with the seconds, or of seven that end with the year, too. */
     readonly cron: string;
     /** The time zone of the expression, by IANA's name. @default {"UTC"} */
     readonly timezone?: string | undefined;

@@ -36,6 +36,13 @@ Deno.test("every interval is counted from 1970, so that all processes have the s
   assertEquals(timing.before(2999, 2), [1000, 2000]);
 });
 
+Deno.test("a cron expression of seven fields ends with the year, and ticks no more after it", async () => {
+  const timing = await timingOf({ cron: "0 0 2 1 1 * 2030" });
+  const last = Date.parse("2030-01-01T02:00Z");
+  assertEquals(timing.after(Date.parse("2026-11-29T00:00Z")), last);
+  assertEquals(timing.after(last), undefined);
+});
+
 Deno.test("a cron expression is meant in its time zone, which is UTC without one", async () => {
   assertEquals(await ticks({ cron: "0 2 * * *" }, "2026-11-29T02:00Z", 2), [
     "2026-11-30T02:00",
