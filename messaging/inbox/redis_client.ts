@@ -67,9 +67,15 @@ export function openRedis(
   );
 }
 
+/** States of a client whose socket is closed. */
+const ENDING = new Set(["close", "end"]);
+
 /** A connection that was made here. */
 interface Opened {
-  readonly client: IoredisClient & { disconnect(): void };
+  readonly client: IoredisClient & {
+    readonly status: string;
+    disconnect(): void;
+  };
   /** Resolves when its socket is closed. */
   readonly ended: Promise<void>;
   /** Why it was lost. */
@@ -119,8 +125,10 @@ function dial(url: string): RedisOfInbox {
     }),
     async close() {
       const opened = await current;
-      opened?.client.disconnect();
-      await opened?.ended;
+      if (opened === undefined) return;
+      // One that has lost its socket ends by itself; "disconnect" would wait for that socket.
+      if (!ENDING.has(opened.client.status)) opened.client.disconnect();
+      await opened.ended;
     },
   };
 }
