@@ -23,6 +23,7 @@ import { createTransport } from "../../../transports/memory/mod.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
 import { MemoryStore } from "../../../transports/memory/store.ts";
 import { createStoreTransport } from "../../../transports/store/mod.ts";
+import { withChannels } from "../../support/changed_channels.ts";
 import { changed } from "../../support/stores.ts";
 
 Deno.test("publish() tries again what the broker was too busy for, though the channel is well (row 2)", async () => {
@@ -74,6 +75,28 @@ Deno.test("publish() tries again what the broker was too busy for, though the ch
   assertEquals((await connection.declare(queue)).messageCount, 3);
   // One to declare, one to publish: what is well is not left behind for another.
   assertEquals(channels.size, 2);
+});
+
+Deno.test("publishes that are like a refused one are refused, and each is asked for once", async () => {
+  let asked = 0;
+  const transport = withChannels((channel) => {
+    channel.publish = () => {
+      asked++;
+      return Promise.reject(new AccessRefusedError("not to this exchange"));
+    };
+  });
+  const url = `memory://${crypto.randomUUID()}`;
+  await using connection = createConnection(url, { transport });
+  const exchange = new Exchange("forbidden");
+  const producer = connection.producer({ exchange });
+  for (const count of [1, 2, 3]) {
+    await assertRejects(
+      () => producer.publish(count, { timeout: 5000 }),
+      AccessRefusedError,
+      "not to this exchange",
+    );
+    assertEquals(asked, count);
+  }
 });
 
 Deno.test("producer.ready slows a loop that awaits no publish, from the first connect on, and flush() comes after what it was told", async () => {

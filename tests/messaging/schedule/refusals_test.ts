@@ -1,7 +1,7 @@
 /** Schedules that cannot be any. */
 
 import { assert, assertEquals } from "@std/assert";
-import { createConnection } from "@dashi/mq";
+import { createConnection, Queue } from "@dashi/mq";
 
 Deno.test("a schedule is refused that cannot be one", async () => {
   await using connection = createConnection(`memory://${crypto.randomUUID()}`);
@@ -49,4 +49,39 @@ Deno.test("a schedule is refused that cannot be one", async () => {
     assert(error.message.includes('"version"'), error.message);
   }
   assertEquals(connection.health().schedules.taking, 0);
+});
+
+Deno.test("the headers of a schedule are what JSON can write", async () => {
+  await using connection = createConnection(`memory://${crypto.randomUUID()}`);
+  const queue = new Queue("q");
+  const schedule = (header: unknown) =>
+    connection.schedule("s", { every: 1000 }, {
+      queue,
+      headers: { header } as never,
+    });
+  const bare = Object.assign(Object.create(null), { a: 1 });
+  for (
+    const good of ["text", 1.5, true, null, undefined, {}, [], {
+      a: [{ b: 1 }],
+    }, bare]
+  ) await schedule(good);
+  class Own {}
+  const endless: unknown[] = [];
+  endless.push(endless);
+  for (
+    const bad of [
+      NaN,
+      1n,
+      new Map(),
+      new Own(),
+      [new Date()],
+      { a: () => {} },
+      endless,
+    ]
+  ) {
+    const error = await schedule(bad).catch((error: unknown) => error);
+    assert(error instanceof Error, String(typeof bad));
+    assertEquals(error.name, "OptionError", error.message);
+  }
+  await connection.unschedule("s");
 });

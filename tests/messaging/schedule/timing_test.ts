@@ -7,6 +7,7 @@ import {
   dueTicks,
   LATE,
   MAX_MISSED,
+  retryDelay,
   timingOf,
 } from "../../../messaging/schedule/timing.ts";
 
@@ -34,6 +35,11 @@ Deno.test("every interval is counted from 1970, so that all processes have the s
   const timing = await timingOf({ every: 1000 });
   assertEquals([timing.after(2000), timing.after(2001)], [3000, 3000]);
   assertEquals(timing.before(2999, 2), [1000, 2000]);
+});
+
+Deno.test("a tick that fails is tried again after a second, then ever slower, up to once a minute", () => {
+  const delays = [0, 1, 2, 5, 6, 50].map(retryDelay);
+  assertEquals(delays, [1000, 2000, 4000, 32_000, 60_000, 60_000]);
 });
 
 Deno.test("a cron expression of seven fields ends with the year, and ticks no more after it", async () => {

@@ -18,6 +18,7 @@ import type { FieldTable } from "../../../model/field_table.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
 import { MemoryStore } from "../../../transports/memory/store.ts";
 import { createStoreTransport } from "../../../transports/store/mod.ts";
+import { withChannels } from "../../support/changed_channels.ts";
 import { message, open, QUEUE } from "../../support/stores.ts";
 import { changed, type Changes } from "../../support/stores.ts";
 
@@ -275,4 +276,21 @@ Deno.test("a channel that is closed, and a signal that is aborted, leave the qua
   }
   assertEquals(asked, 0);
   await connection[Symbol.asyncDispose]();
+});
+
+Deno.test("a hundred messages in quarantine are listed unless more or fewer are asked for", async () => {
+  const limits: number[] = [];
+  const transport = withChannels((channel) => {
+    channel.listQuarantined = (_, { limit }) => {
+      limits.push(limit);
+      return Promise.resolve([]);
+    };
+  });
+  const url = `memory://${crypto.randomUUID()}`;
+  await using connection = createConnection(url, { transport });
+  const quarantine = connection.quarantine("q");
+  for (const options of [undefined, {}, { limit: 1 }, { limit: 1000 }]) {
+    assertEquals(await quarantine.list(options), []);
+  }
+  assertEquals(limits, [100, 100, 1, 1000]);
 });
