@@ -4,6 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
 import { nativeClient } from "@dashi/mq/redis";
 import { hasRedis, startRedis } from "../../brokers/redis.ts";
+import { hold } from "../../support/redis_held.ts";
 import { fillBroker, onSmallDisk } from "../../support/small_disk.ts";
 
 // With "always" the server ends itself: it has confirmed nothing that it could not write.
@@ -35,20 +36,8 @@ onSmallDisk(
       const queue = new Queue<string>("filled");
       await connection.send(queue, "first");
       const native = await connection.native(nativeClient);
-      const calls: string[] = [];
-      let aborted = 0;
-      const working = Promise.withResolvers<void>();
-      const goOn = Promise.withResolvers<void>();
-      const done = Promise.withResolvers<void>();
-      const consumer = connection.consumer(queue, { prefetch: 2 });
-      const running = consumer.run(async ({ payload, signal }) => {
-        calls.push(payload.slice(0, 5));
-        signal.addEventListener("abort", () => aborted++);
-        working.resolve();
-        if (payload === "last") done.resolve();
-        else await goOn.promise;
-      });
-      await working.promise;
+      const held = hold(connection, queue);
+      await held.working;
       disk.fill();
       let refusal = "";
       for (let n = 0; n < 100 && !refusal.includes("MISCONF"); n++) {
@@ -56,14 +45,13 @@ onSmallDisk(
           .catch((error) => refusal = error.message);
       }
       assert(refusal.includes("MISCONF"), refusal);
-      goOn.resolve();
+      held.goOn();
       disk.makeRoom();
       await connection.send(queue, "last", { timeout: 60_000 });
-      await done.promise;
-      assertEquals(aborted, 0);
-      await consumer.close();
-      await running;
-      assertEquals(calls.filter((each) => each === "first"), ["first"]);
+      await held.last;
+      assertEquals(held.aborted(), 0);
+      await held.end();
+      assertEquals(held.count("first"), 1);
       assert(await connection.native(nativeClient) === native);
     } finally {
       await server.stop();

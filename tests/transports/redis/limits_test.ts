@@ -5,6 +5,7 @@ import { ChannelError, Exchange, PublishError, Queue } from "@dashi/mq";
 import { nativeClient } from "@dashi/mq/redis";
 import { until } from "../../conformance/support.ts";
 import { connectTo, pause, Raw, test } from "../../support/redis.ts";
+import { hold } from "../../support/redis_held.ts";
 
 /** Fills the server beyond its memory. */
 async function fill(raw: Raw): Promise<void> {
@@ -70,7 +71,6 @@ test("a server that is busy with a script is waited for, and what is worked on s
   const queue = new Queue<string>("jobs");
   await connection.send(queue, "held");
   const native = await connection.native(nativeClient);
-  const handled: string[] = [];
   const told: string[] = [];
   const hearing = (async () => {
     for await (const event of connection.events()) {
@@ -78,21 +78,8 @@ test("a server that is busy with a script is waited for, and what is worked on s
       if (event.type === "unblocked") told.push(event.type);
     }
   })();
-  let aborted = 0;
-  const working = Promise.withResolvers<void>();
-  const goOn = Promise.withResolvers<void>();
-  const done = Promise.withResolvers<void>();
-  const consumer = connection.consumer(queue, { prefetch: 2 });
-  const running = consumer.run(async ({ payload, signal }) => {
-    signal.addEventListener("abort", () => aborted++);
-    handled.push(payload);
-    if (payload === "held") {
-      working.resolve();
-      await goOn.promise;
-    }
-    if (payload === "last") done.resolve();
-  });
-  await working.promise;
+  const held = hold(connection, queue);
+  await held.working;
   await raw.send("CONFIG", "SET", "lua-time-limit", 50);
   const looping = stuck.send("EVAL", "while true do end", 0).catch(() => {});
   let refusal = "";
@@ -103,15 +90,14 @@ test("a server that is busy with a script is waited for, and what is worked on s
   }, "a refusal");
   await until(() => told.length > 0, "the event");
   assertEquals(connection.health().ready, false);
-  goOn.resolve();
+  held.goOn();
   await raw.send("SCRIPT", "KILL");
   await looping;
   await connection.send(queue, "last", { timeout: 30_000 });
-  await done.promise;
-  assertEquals(aborted, 0);
-  await consumer.close();
-  await running;
-  assertEquals(handled.filter((each) => each === "held"), ["held"]);
+  await held.last;
+  assertEquals(held.aborted(), 0);
+  await held.end();
+  assertEquals(held.count("held"), 1);
   assert(await connection.native(nativeClient) === native);
   await until(() => told.length > 1, "the end of it");
   assertEquals(told.slice(0, 2), ["BUSY", "unblocked"]);

@@ -7,8 +7,10 @@ import {
   TimeoutError,
 } from "../../../model/errors.ts";
 import type { CallOptions } from "../../../model/call_options.ts";
+import type { Delivery } from "../../../model/message.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
 import type { Reservation } from "../../../transports/store/mod.ts";
+import type { Channel } from "../../../transports/transport.ts";
 import { TestClock } from "../../../testing/clock.ts";
 import { message, open, QUEUE } from "../../support/stores.ts";
 
@@ -44,6 +46,16 @@ const NOT_SENT = new ChannelError("busy", {
   outcome: "not-sent",
 });
 
+function settle(
+  channel: Channel,
+  verb: "ack" | "requeue",
+  { deliveryTag }: Delivery,
+): Promise<void> {
+  return verb === "ack"
+    ? channel.ack(deliveryTag)
+    : channel.reject(deliveryTag, { requeue: true });
+}
+
 for (const verb of ["ack", "requeue"] as const) {
   Deno.test(`of two messages whose ${verb} fails together the one that the store has settled counts as settled when both are tried again`, async () => {
     const { channel, connection, broker } = await stageOfPart(1, NOT_SENT);
@@ -52,9 +64,7 @@ for (const verb of ["ack", "requeue"] as const) {
     const settleAll = () =>
       Promise.allSettled(got.map((each) => {
         assert(each !== undefined);
-        return verb === "ack"
-          ? channel.ack(each.deliveryTag)
-          : channel.reject(each.deliveryTag, { requeue: true });
+        return settle(channel, verb, each);
       }));
     const failed = await settleAll();
     assertEquals(failed.map(({ status }) => status), ["rejected", "rejected"]);
@@ -73,10 +83,7 @@ for (const verb of ["ack", "requeue"] as const) {
     await channel.publish(message("", "q"));
     const got = await channel.get("q");
     assert(got !== undefined);
-    const act = () =>
-      verb === "ack"
-        ? channel.ack(got.deliveryTag)
-        : channel.reject(got.deliveryTag, { requeue: true });
+    const act = () => settle(channel, verb, got);
     await assertRejects(act, TimeoutError);
     await act();
     assertEquals(broker.queue("q")?.size, verb === "ack" ? 0 : 1);
@@ -88,10 +95,7 @@ for (const verb of ["ack", "requeue"] as const) {
     await channel.publish(message("", "q"));
     const got = await channel.get("q");
     assert(got !== undefined);
-    const act = () =>
-      verb === "ack"
-        ? channel.ack(got.deliveryTag)
-        : channel.reject(got.deliveryTag, { requeue: true });
+    const act = () => settle(channel, verb, got);
     await assertRejects(act, ChannelError);
     const error = await assertRejects(act, SettlementError);
     assertEquals(error.code, "lease-lost");
