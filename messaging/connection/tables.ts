@@ -33,14 +33,11 @@ export async function queueStatus(
   options?: OperationOptions,
 ): Promise<QueueStatus> {
   const name = queueNameIn(session, queue, "queueStatus");
-  return await told(
+  return await onQueue(
     session,
     name,
-    onTopology(
-      session,
-      options,
-      (channel, call) => channel.checkQueue(name, call),
-    ),
+    options,
+    (channel, call) => channel.checkQueue(name, call),
   );
 }
 
@@ -51,14 +48,11 @@ export async function purgeQueue(
   options?: OperationOptions,
 ): Promise<number> {
   const name = queueNameIn(session, queue, "purge");
-  return await told(
+  return await onQueue(
     session,
     name,
-    onTopology(
-      session,
-      options,
-      (channel, call) => channel.purgeQueue(name, call),
-    ),
+    options,
+    (channel, call) => channel.purgeQueue(name, call),
   );
 }
 
@@ -156,13 +150,14 @@ export function queueNameIn(
 }
 
 /** If the queue is not there, adds the name of another to the error that may have been meant. */
-async function told<R>(
+async function onQueue<R>(
   session: Session,
   name: string,
-  call: Promise<R>,
+  options: OperationOptions | undefined,
+  action: Parameters<typeof onTopology<R>>[2],
 ): Promise<R> {
   try {
-    return await call;
+    return await onTopology(session, options, action);
   } catch (error) {
     throw withMeant(error, name, session.declarations.queueNames);
   }

@@ -3,7 +3,7 @@ import { quote } from "../../model/foreign_text.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
 import { checkSchema, type PayloadSchema } from "../entities/schema.ts";
 import type { Message } from "./message.ts";
-import { RUN, type RunOptions } from "./run_options.ts";
+import { RUN, RUN_OPTIONS, type RunOptions } from "./run_options.ts";
 
 /** The handler of the messages of one type. @typeParam P The type of their `payload`. */
 export type RouteHandler<P> = (message: Message<P>) => void | Promise<void>;
@@ -38,17 +38,7 @@ export interface RouteOptions extends RunOptions<unknown> {
 
 /** The known options of `route`. */
 export const ROUTE: KnownOptions = optionsOf<RouteOptions>("route", {
-  concurrency: true,
-  retry: true,
-  onFailure: true,
-  onError: "function",
-  rateLimit: true,
-  breaker: true,
-  ordered: "boolean",
-  inbox: "object",
-  inboxKey: "function",
-  signal: true,
-  drainTimeout: true,
+  ...RUN_OPTIONS,
   unknown: true,
   invalid: true,
 }, { ...RUN.others, default: '"unknown"', fallback: '"unknown"' });

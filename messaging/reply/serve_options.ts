@@ -1,5 +1,5 @@
 import { type KnownOptions, optionsOf } from "../known_options.ts";
-import type { RunOptions } from "../consume/run_options.ts";
+import { RUN_OPTIONS, type RunOptions } from "../consume/run_options.ts";
 
 /** The second argument of a handler of `consumer.serve`, beside the request. */
 export interface ServeContext {
@@ -24,17 +24,11 @@ export interface ServeOptions<T = unknown>
   readonly compression?: string | undefined;
 }
 
+const { inbox: _, inboxKey: _key, ...SERVED } = RUN_OPTIONS;
+
 /** The known options of `serve`. */
 export const SERVE: KnownOptions = optionsOf<ServeOptions>("serve", {
-  concurrency: true,
-  retry: true,
-  onFailure: true,
-  onError: "function",
-  rateLimit: true,
-  breaker: true,
-  ordered: "boolean",
-  signal: true,
-  drainTimeout: true,
+  ...SERVED,
   serializer: "string",
   compression: "string",
 }, {

@@ -4,7 +4,7 @@ import type {
   DeliveryTag,
   MessageProperties,
 } from "../../model/message.ts";
-import { isMalformed } from "./quarantine.ts";
+import { isMalformed, unread } from "./quarantine.ts";
 import type { Slab } from "../../model/slab.ts";
 import type { Reservation } from "./store.ts";
 
@@ -29,13 +29,9 @@ export function deliveryOf(
     return {
       deliveryTag: tag,
       queue,
-      exchange: "",
-      routingKey: queue,
       redelivered,
       deliveryCount,
-      properties: {},
-      body: message.body,
-      malformed: message.error,
+      ...unread(queue, message),
     };
   }
   const { exchange, routingKey, properties, body } = message;

@@ -7,7 +7,7 @@ import type { Topology } from "../../virtual/topology.ts";
 import type { Inspection, Peeked, QueueInfo } from "../inspection.ts";
 import { withQueue } from "./known_queues.ts";
 import type { StoreWithTopology } from "./local_topology.ts";
-import { isMalformed } from "./quarantine.ts";
+import { isMalformed, unread } from "./quarantine.ts";
 import type { InspectionStore, PeekedItem, StoredCounts } from "./store.ts";
 
 /** So many queues are looked at in one call of a store. */
@@ -185,16 +185,7 @@ function peeked(
   { message, redelivered, deliveryCount }: PeekedItem,
 ): Peeked {
   return isMalformed(message)
-    ? {
-      queue,
-      exchange: "",
-      routingKey: queue,
-      redelivered,
-      deliveryCount,
-      properties: {},
-      body: message.body,
-      malformed: message.error,
-    }
+    ? { queue, redelivered, deliveryCount, ...unread(queue, message) }
     : {
       queue,
       exchange: message.exchange,

@@ -2,6 +2,7 @@ import { type MessagingError, UnsupportedError } from "../../model/errors.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Publishing } from "../../model/message.ts";
 import type {
+  Peeked,
   Quarantined,
   QuarantineOptions,
   TransportEvent,
@@ -19,6 +20,23 @@ export function isMalformed(
   message: Publishing | Malformed,
 ): message is Malformed {
   return "error" in message;
+}
+
+/** What is told of a message that cannot be read: as of one that came by the default exchange. */
+export function unread(
+  queue: string,
+  { body, error }: Malformed,
+): Pick<
+  Peeked,
+  "exchange" | "routingKey" | "properties" | "body" | "malformed"
+> {
+  return {
+    exchange: "",
+    routingKey: queue,
+    properties: {},
+    body,
+    malformed: error,
+  };
 }
 
 /** Keeps messages that cannot be read, or not be written again, on the broker, as they are. */
