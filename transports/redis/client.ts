@@ -45,6 +45,8 @@ export interface RunOptions extends CallOptions {
   readonly late?: ((reply: RedisReply) => void) | undefined;
   /** What stands before all keys of a script that may be in another slot than others: it is the first of its keys. */
   readonly place?: string | undefined;
+  /** Whether it fails at once where in a cluster no node serves its slot now: its caller does it again. @default {it waits for one} */
+  readonly isOnce?: boolean | undefined;
 }
 
 /** What calls a server, or in a cluster the node that has the slot. */
@@ -136,7 +138,7 @@ export class RedisClient implements AsyncDisposable {
   send(
     action: string,
     [name, ...args]: readonly [string, ...RedisArgument[]],
-    options?: CallOptions,
+    options?: RunOptions,
   ): Promise<RedisReply> {
     return this.#call(
       action,

@@ -124,8 +124,9 @@ export class Sweeper {
     options?: CallOptions,
   ): Promise<void> {
     if (owners.length === 0) return;
+    const once = { ...options, isOnce: true };
     await this.#everywhere(
-      (place) => this.#reclaimIn(place, owners, options),
+      (place) => this.#reclaimIn(place, owners, once),
       options,
     );
   }
@@ -183,11 +184,12 @@ export class Sweeper {
 
   /** Requeues messages that were taken longer ago than the visibility timeout, by us or by Kombu. */
   async sweep(options?: CallOptions): Promise<void> {
+    const once = { ...options, isOnce: true };
     await this.#everywhere(async (place) => {
       for (let count = MAX; count >= MAX;) {
-        const overdue = await this.#overdue(place, options);
+        const overdue = await this.#overdue(place, once);
         count = overdue.length;
-        await this.#restoreAll(overdue, options);
+        await this.#restoreAll(overdue, once);
       }
     }, options);
   }

@@ -49,20 +49,16 @@ function noting(timers: Map<() => void, number>): Clock {
 class Ledger {
   readonly confirmed = new Set<number>();
   readonly seen = new Map<number, number>();
-  #next = 0;
 
-  /** Publishes until it is told to stop; each queue gets a third. */
+  /** Publishes to each queue until it is told to stop: none waits for another's slot. */
   async publish(connection: Connection, isOver: () => boolean): Promise<void> {
     const producer = connection.producer<number>({ declare: QUEUES });
-    const one = async () => {
-      while (!isOver()) {
-        const number = this.#next++;
-        const queue = QUEUES[number % QUEUES.length];
-        await producer.publish(number, { routingKey: queue?.name ?? "" });
+    await Promise.all(QUEUES.map(async ({ name }, first) => {
+      for (let number = first; !isOver(); number += QUEUES.length) {
+        await producer.publish(number, { routingKey: name });
         this.confirmed.add(number);
       }
-    };
-    await Promise.all([one(), one(), one(), one()]);
+    }));
   }
 
   /** Takes until all that was confirmed has come. */
@@ -194,6 +190,48 @@ testAlone(
       await cluster.stop();
     }
   },
+);
+
+testAlone(
+  "in a cluster a slot that no node has keeps nothing of the other queues from who consumes all of them",
+  async () => {
+    const cluster = await startRedisCluster({
+      replicas: false,
+      arguments: ["--cluster-require-full-coverage", "no"],
+    });
+    try {
+      await using sender = connectTo(cluster.url);
+      for (const each of QUEUES) await sender.declare(each);
+      // A call that waits for a slot does so for longer than this test waits.
+      await using worker = connectTo(cluster.url, {
+        operationTimeout: 120_000,
+      });
+      const handled: string[] = [];
+      const consumer = worker.consumer<string>(QUEUES);
+      const running = consumer.run(({ payload }) => {
+        handled.push(payload);
+      });
+      const has = (text: string) =>
+        until(text, 60_000, () => Promise.resolve(handled.includes(text)));
+      await sender.send("bills", "first");
+      await has("first");
+      const { holder } = await nodesOf(cluster, "{bills}");
+      const slot = String(slotOf("{bills}"));
+      await holder.command("CLUSTER", "DELSLOTS", slot);
+      // All queues are looked at every five seconds.
+      await pause(6000);
+      await sender.send("orders", "elsewhere");
+      await has("elsewhere");
+      await holder.command("CLUSTER", "ADDSLOTS", slot);
+      await sender.send("bills", "last", { timeout: 60_000 });
+      await has("last");
+      await consumer.close();
+      await running;
+    } finally {
+      await cluster.stop();
+    }
+  },
+  120_000,
 );
 
 testAlone(

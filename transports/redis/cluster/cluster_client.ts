@@ -298,7 +298,8 @@ class ClusterCaller implements Caller {
   send(...call: Parameters<Caller["send"]>): Promise<RedisReply> {
     const [action, command, options] = call;
     const key = this.#keyOf(command);
-    return this.#route(key, action, options, (node) => node.send(...call));
+    const send = (node: RedisClient) => node.send(...call);
+    return this.#route(key, action, options, send, options?.isOnce);
   }
 
   ask(...call: Parameters<Caller["ask"]>): ReturnType<Caller["ask"]> {
@@ -321,7 +322,7 @@ class ClusterCaller implements Caller {
     const all = { ...options, place };
     const run = (node: RedisClient) =>
       node.run(action, script, watched, args, all);
-    return this.#route(place, action, options, run);
+    return this.#route(place, action, options, run, options?.isOnce);
   }
 
   confirm(...call: Parameters<Caller["confirm"]>): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Context, ScriptOptions } from "../context.ts";
 import { NotNowError } from "../../store/not_now.ts";
+import { PassingError } from "../errors.ts";
 import { Dues } from "./dues.ts";
 import { listOf, type RedisArgument, type RedisReply } from "../reply.ts";
 
@@ -55,12 +56,18 @@ export class SlotTaking {
     this.#dues.forget(queue);
   }
 
-  /** Takes of each queue, and looks at others in which time has changed something: what has expired there may go elsewhere. */
+  /**
+   * Takes of each queue, and looks at others in which time has changed something: what has
+   * expired there may go elsewhere. A slot that no node serves now is waited for where all are
+   * such: it keeps nothing of the others from who wants it.
+   */
   async take(
     action: string,
-    [fields = "", first = 0, ...wants]: readonly RedisArgument[],
+    call: readonly RedisArgument[],
     options: ScriptOptions,
+    isOnce = true,
   ): Promise<RedisReply> {
+    const [fields = "", first = 0, ...wants] = call;
     const asked: Part[] = [];
     for (let i = 0; i < wants.length; i += 3) {
       const args = wants.slice(i, i + 3);
@@ -94,6 +101,7 @@ export class SlotTaking {
       const args = [fields, Number(first) + i * NUMBERS, ...part.args];
       return this.#host.take(queue, action, args, {
         ...options,
+        isOnce,
         watched,
         late: (reply) => {
           const replies = parts.map((_, j) => j === i ? reply : undefined);
@@ -129,7 +137,10 @@ export class SlotTaking {
     if (failed !== undefined && heard.every((each) => each === undefined)) {
       // What other slots gave is not lost for those that did not answer.
       options.late?.(merge(replies));
-      throw failed.reason;
+      if (!isOnce || !(failed.reason instanceof PassingError)) {
+        throw failed.reason;
+      }
+      return await this.take(action, call, options, false);
     }
     return merge(replies);
   }
