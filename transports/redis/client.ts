@@ -319,7 +319,9 @@ export class RedisClient implements AsyncDisposable {
       const passing = this.#dial.isNode &&
         passingError(action, text, error);
       if (passing) return passing;
-      if (!isLoss(text)) return replyError(action, text, error);
+      if (!isLoss(text, this.#dial.isAlone)) {
+        return replyError(action, text, error);
+      }
       this.destroy(lostError(this.#dial.broker, error));
       return this.#over(action);
     }

@@ -74,6 +74,8 @@ async function dialTo(
     path: address.path,
     tls: withServername(address),
     isNode: address.cluster,
+    isAlone: !address.cluster && address.sentinel === undefined &&
+      options.hasOthers !== true,
     heartbeat: options.heartbeat,
     maxResponseSize: options.maxResponseSize ?? MAX_RESPONSE,
     silence: options.operationTimeout,

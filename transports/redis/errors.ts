@@ -22,15 +22,23 @@ import { LAYOUT_VERSION } from "./layout.ts";
  * may be elsewhere. Redis 6 has other words before it, if a script was told so.
  */
 const LOSSES =
-  /(?:^|: -)(READONLY|LOADING|MASTERDOWN|UNBLOCKED|CLUSTERDOWN|NOREPLICAS|-?FAILOVER|ERR max number of clients)\b/;
+  /(?:^|: -)(READONLY|LOADING|MASTERDOWN|UNBLOCKED|CLUSTERDOWN|-?FAILOVER|ERR max number of clients)\b/;
 
-/** Says whether a server's answer means that the connection is of no more use. */
-export function isLoss(text: string): boolean {
-  return LOSSES.test(text);
+/** A master that too few replicas follow: another may have taken its place. */
+const LONELY = /(?:^|: -)NOREPLICAS\b/;
+
+/**
+ * Says whether a server's answer means that the connection is of no more use.
+ *
+ * @param text The answer.
+ * @param isAlone Whether whoever dials anew comes to the same server.
+ */
+export function isLoss(text: string, isAlone: boolean): boolean {
+  return LOSSES.test(text) || (!isAlone && LONELY.test(text));
 }
 
-/** Replies of a server that takes no writes for now, and is the right one: its disk is full, or a script of somebody's goes on and on. */
-const NOT_NOW = /(?:^|: -)(MISCONF|BUSY)\b/;
+/** Replies of a server that takes no writes for now, and is the right one: its disk is full, its replicas are away, or a script of somebody's goes on and on. */
+const NOT_NOW = /(?:^|: -)(MISCONF|NOREPLICAS|BUSY)\b/;
 
 /**
  * Translates what a server answered to a call.

@@ -69,6 +69,36 @@ test("a worker that starts while the server takes no writes is connected, looks,
   await running;
 });
 
+test("a server that misses its replicas keeps its connections, and they what they hold, and others begin", async (server) => {
+  await using raw = new Raw(server.port);
+  await using worker = connectTo(server.url);
+  const queue = new Queue<string>("jobs");
+  await worker.send(queue, "held");
+  const consumer = worker.consumer(queue, { prefetch: 1 });
+  const messages = consumer[Symbol.asyncIterator]();
+  const { value: held } = await messages.next();
+  assertEquals(held?.payload, "held");
+  const told = listen(worker);
+  await raw.send("CONFIG", "SET", "min-replicas-to-write", 1);
+  await assertRejects(
+    () => worker.send(queue, "refused", { timeout: 1000 }),
+    ChannelError,
+    "NOREPLICAS",
+  );
+  await using late = connectTo(server.url);
+  const toldLate = listen(late);
+  await late.connect();
+  await has(toldLate, "open");
+  assertEquals(toldLate, ["connecting", "blocked", "open"]);
+  assertEquals((await late.inspect().queue(queue)).ready, 0);
+  await raw.send("CONFIG", "SET", "min-replicas-to-write", 0);
+  await held?.ack();
+  await has(toldLate, "unblocked");
+  assert(!told.includes("connecting"), told.join());
+  assertEquals((await late.inspect().queue(queue)).unacked, 0);
+  await consumer.close();
+});
+
 test("what a connection held that was lost while the server took no writes comes again with the next one", async (server) => {
   await using worker = connectTo(server.url);
   const queue = new Queue<string>("jobs");

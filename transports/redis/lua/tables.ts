@@ -344,12 +344,13 @@ redis.call('ZREM', OWNERS, '')
 
 /**
  * The same for a script that looks, and writes what it found to be due only by the way: a server
- * that cannot write its snapshots takes no writes for now, and is looked at all the same.
+ * that cannot write its snapshots, or has too few replicas, takes no writes for now, and is looked at all the same.
  */
 export const LOOKING: string = String.raw`
 local tried = redis.pcall('ZREM', OWNERS, '')
 takesWrites = type(tried) == 'number'
-if not takesWrites and not string.find(tried.err, 'MISCONF', 1, true) then return tried end
+if not takesWrites and not string.find(tried.err, 'MISCONF', 1, true)
+  and not string.find(tried.err, 'NOREPLICAS', 1, true) then return tried end
 `;
 
 /**

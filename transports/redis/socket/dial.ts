@@ -12,6 +12,8 @@ export interface Dial {
   readonly tls: TlsOptions | undefined;
   /** Whether it is a node of a cluster, which may send a call to another. */
   readonly isNode: boolean;
+  /** Whether whoever dials anew comes to the same server: there are no sentinels, nor other URLs. */
+  readonly isAlone: boolean;
   /** Milliseconds; 0 is none. */
   readonly heartbeat: number;
   /** The maximum number of bytes of an answer. */
