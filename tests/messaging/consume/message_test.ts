@@ -26,3 +26,30 @@ Deno.test("a failure that the broker is to count rejects where it refuses, and t
   );
   assertEquals([asked, message.settled], [[[true, true]], false]);
 });
+
+Deno.test("a message whose settlement failed counts among those in hand until another succeeds", async () => {
+  let refuses = true;
+  const transport = withChannels((channel) => {
+    const ack = channel.ack.bind(channel);
+    channel.ack = (...given) => {
+      if (!refuses) return ack(...given);
+      return Promise.reject(
+        new ChannelError("busy", { code: "channel-closed" }),
+      );
+    };
+  });
+  const url = `memory://${crypto.randomUUID()}`;
+  await using connection = createConnection(url, { transport });
+  const queue = new Queue("q");
+  await connection.send(queue, 1);
+  const consumer = connection.consumer(queue);
+  const { value: message } = await consumer[Symbol.asyncIterator]().next();
+  assert(message !== undefined);
+  const inFlight = () => consumer.health().inFlight;
+  assertEquals(inFlight(), 1);
+  await assertRejects(() => message.ack(), ChannelError, "busy");
+  assertEquals([inFlight(), message.settled], [1, false]);
+  refuses = false;
+  await message.ack();
+  assertEquals([inFlight(), message.settled], [0, true]);
+});

@@ -1,6 +1,7 @@
 /** The context that the handler of a request has. */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
+import { createConnection, Queue, RemoteError } from "@dashi/mq";
 import type { Session } from "../../../messaging/connection/session.ts";
 import type { ReceivedMessage } from "../../../messaging/consume/message.ts";
 import type { ServeContext } from "../../../messaging/reply/serve_options.ts";
@@ -36,4 +37,26 @@ Deno.test("a context that is kept after its handler has ended sets no timer that
   assertEquals([signals.length, clock.timers], [2, 0]);
   clock.pass(2000);
   assertEquals(signals.map(({ aborted }) => aborted), [false, false]);
+});
+
+Deno.test("an error of a handler that its requester is told is an event, and no line on the console", async () => {
+  const unhandled: string[] = [];
+  await using connection = createConnection(`memory://${crypto.randomUUID()}`, {
+    onUnhandled: ({ type }) => unhandled.push(type),
+  });
+  const queue = new Queue("asked");
+  await connection.declare(queue);
+  const told: string[] = [];
+  const consumer = connection.consumer(queue);
+  const served = consumer.serve(() => {
+    throw new Error("no answer to that");
+  }, { onError: ({ message }) => void told.push(message) });
+  await assertRejects(
+    () => connection.request(1, { routingKey: queue.name }),
+    RemoteError,
+    "no answer to that",
+  );
+  await consumer.cancel();
+  await served;
+  assertEquals([told, unhandled], [["no answer to that"], []]);
 });

@@ -373,3 +373,21 @@ Deno.test("health() and holds tell of schedules, and close() gives them back", a
   assertEquals(tokens.messageCount, 1);
   assertEquals(connection.health().schedules.held, 0);
 });
+
+Deno.test("a connection takes part in a table from its first schedule there to its last", async () => {
+  await using broker = createTestBroker();
+  const { connection, clock } = broker;
+  const queue = new Queue("ticks");
+  const taking = () => connection.health().schedules.taking;
+  for (const name of ["a", "b"]) {
+    await clock.advanceUntil(
+      connection.schedule(name, { every: 1000 }, { queue }),
+    );
+  }
+  for (const [name, left] of [["a", 1], ["b", 0]] as const) {
+    assertEquals(taking(), 1);
+    await clock.advanceUntil(connection.unschedule(name));
+    await clock.advance(1000);
+    assertEquals(taking(), left);
+  }
+});
