@@ -14,8 +14,9 @@
  * while its function is as it was, what survived is tried again when anything has changed.
  * Where a function was changed, the test that noticed its mutant before is tried first.
  * Now and then the tests that have noticed something are run on the project as it is, as a
- * control. Ends with an error if less than nine of ten are noticed, if a control fails, if a survivor has no reason in `survivors.json`, or if a
- * reason there is of a mutant that there is no more.
+ * control. Ends with an error if less than nine of ten are noticed, if a control fails, if a
+ * survivor has no reason in `survivors.json`, or if a reason there is of a mutant that
+ * there is no more.
  */
 
 import { createHash } from "node:crypto";

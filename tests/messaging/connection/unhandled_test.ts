@@ -1,7 +1,12 @@
 /** The lines on the console while nobody listens. */
 
 import { assert, assertEquals } from "@std/assert";
-import { createConnection, Queue, SettlementError } from "../../../mod.ts";
+import {
+  type ConnectionEvent,
+  createConnection,
+  Queue,
+  SettlementError,
+} from "../../../mod.ts";
 import { Unhandled } from "../../../messaging/connection/unhandled.ts";
 import { TestClock } from "../../../testing/clock.ts";
 import { until } from "../../conformance/support.ts";
@@ -30,6 +35,64 @@ Deno.test("events that were counted and not told are told in one line at the end
   const told = lines.filter((line) => line.includes("more of"));
   assertEquals(told.length, 1, lines.join("\n"));
 });
+
+const WHERE: readonly (readonly [
+  what: string,
+  events: readonly ConnectionEvent[],
+  told: string,
+])[] = [
+  [
+    "queues",
+    ["a", "b", "b", "c"].map((queue) => dropped(queue)),
+    '3 more of "dropped", queue "b", queue "c"',
+  ],
+  [
+    "many queues",
+    Array.from({ length: 9 }, (_, i) => dropped(`q${i}`)),
+    '8 more of "dropped", queue "q1", queue "q2", queue "q3", queue "q4", queue "q5" and others',
+  ],
+  [
+    "as many queues as are named",
+    Array.from({ length: 6 }, (_, i) => dropped(`q${i}`)),
+    '5 more of "dropped", queue "q1", queue "q2", queue "q3", queue "q4", queue "q5"',
+  ],
+  ["queues without a name", [dropped(""), dropped("")], '1 more of "dropped"'],
+  [
+    "an exchange",
+    ["k", "l"].map((routingKey) => ({
+      type: "unroutable",
+      exchange: "x",
+      routingKey,
+      messageId: undefined,
+    })),
+    '1 more of "unroutable", exchange "x"',
+  ],
+];
+
+function dropped(queue: string): ConnectionEvent {
+  const error = new Error("no place");
+  return { type: "dropped", queue, messageId: undefined, error };
+}
+
+for (const [what, events, told] of WHERE) {
+  Deno.test(`events that were counted are told with where they were: ${what}`, () => {
+    const lines: string[] = [];
+    const { error } = console;
+    // deno-lint-ignore no-console -- it is looked at
+    console.error = (line: string) => lines.push(line);
+    try {
+      const unhandled = new Unhandled(new TestClock(), undefined);
+      for (const event of events) unhandled.tell(event);
+      unhandled.flush();
+    } finally {
+      // deno-lint-ignore no-console -- it is looked at
+      console.error = error;
+    }
+    const [start = "", end = ""] = lines.at(-1)?.split(" (") ?? [];
+    assertEquals(start, `@dashi/mq: not told one by one: ${told}`);
+    assert(end.includes("onUnhandled"), end);
+  });
+}
 
 Deno.test("a message that no handler was called for is told as refused, and others by their attempts", () => {
   const lines: string[] = [];
