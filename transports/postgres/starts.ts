@@ -47,4 +47,8 @@ export class Starts {
     start.takes = from === 0 ? 0 : start.takes + 1;
     this.#byQueue.set(queue, start);
   }
+  /** Begins at the beginning again. */
+  forget(queue: number): void {
+    this.#byQueue.delete(queue);
+  }
 }

@@ -161,6 +161,8 @@ export class Transaction implements Tx {
     }
     if (isFlat && limit > 0) {
       this.#starts.took(queue, { from, rows: claimed.rows, limit });
+      // What is undone is taken again, and before what follows it.
+      this.onFailed.push(() => this.#starts.forget(queue));
     }
     return claimed;
   }
