@@ -8,6 +8,7 @@ import type {
   Tx,
   Value,
 } from "../sql/port.ts";
+import { LAST, NO_KEY } from "../sql/lanes.ts";
 import { takenRow } from "../sql/message.ts";
 import { HELD, READY } from "../sql/schema.ts";
 import { TODO, todoValues } from "../sql/todo.ts";
@@ -186,6 +187,21 @@ export class Transaction implements Tx {
     return { rows, todo: Number(lists[0]?.at(-1)) };
   }
 
+  async takeHeads(
+    queue: number,
+    heads: readonly Place[],
+    holder: number,
+  ): Promise<readonly Row[]> {
+    const lists = await this.#client.lists(this.#texts.of(TAKE_HEADS), [
+      holder,
+      numberArray(heads.map(({ rank }) => rank)),
+      numberArray(heads.map(({ id }) => id)),
+      queue,
+      queue,
+    ]);
+    return lists.map((list) => takenRow(queue, list));
+  }
+
   async remove(
     places: readonly Place[],
     holder: number,
@@ -243,6 +259,25 @@ const CLAIM = `WITH taken AS (
   SELECT t.*, m.head, m.body, d.todo FROM (SELECT ${TODO} AS todo) d
     LEFT JOIN (taken t JOIN dashi.messages m ON m.id = t.id) ON true
     ORDER BY t.rank, t.id`;
+
+/** Each is found by its key, as those that are removed. */
+const TAKE_HEADS = `WITH taken AS (
+    UPDATE dashi.places SET state = ${HELD}, holder = ?
+      WHERE ctid = ANY (ARRAY(
+        SELECT p.ctid FROM unnest(?::bigint[], ?::bigint[]) AS x (rank, id),
+          LATERAL (SELECT ctid FROM dashi.places
+            WHERE state = ${READY} AND queue = ? AND rank = x.rank
+              AND id = x.id
+            FOR UPDATE) p
+      ))
+      RETURNING rank, id, deliveries, expires_at, size
+  ), turned AS (
+    UPDATE dashi.lanes SET busy = CASE key WHEN '${NO_KEY}' THEN 0 ELSE 1 END,
+        turn = ${LAST}
+      WHERE id IN (SELECT rank FROM taken)
+  )
+  SELECT t.*, m.head, m.body FROM taken t
+    JOIN dashi.messages m ON m.id = t.id`;
 
 /** Each is found by its key: a plan over all that is held would read what was removed before, too. */
 const REMOVE = `WITH gone AS (

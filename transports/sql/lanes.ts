@@ -2,10 +2,10 @@ import type { Place, Row, Tx } from "./port.ts";
 import { HELD, READY } from "./schema.ts";
 
 /** The key of the lane of messages that have none: any number of them may be out. */
-const NO_KEY = "";
+export const NO_KEY = "";
 
 /** The last place of the ring of a queue's lanes. */
-const LAST =
+export const LAST: string =
   "(SELECT coalesce(max(turn), 0) + 1 FROM dashi.lanes WHERE queue = ?)";
 
 /**
@@ -41,7 +41,7 @@ export async function takeInTurn(
 ): Promise<readonly Row[]> {
   await lockLanes(tx, queue);
   const taken: Row[] = [];
-  while (taken.length < limit) {
+  for (;;) {
     const most = limit - taken.length;
     const lanes = await tx.rows(
       `SELECT id, key, (SELECT min(p.id) FROM dashi.places p
@@ -54,59 +54,35 @@ export async function takeInTurn(
       queue,
       most,
     );
+    const heads: Place[] = [];
     let forgotten = 0;
-    const before = taken.length;
-    for (const { id, key, head } of lanes) {
-      const lane = Number(id);
-      if (head === null) {
-        forgotten += await forget(tx, queue, lane);
-        continue;
-      }
-      await tx.run(
-        `UPDATE dashi.lanes SET busy = ?, turn = ${LAST} WHERE id = ?`,
-        key === NO_KEY ? 0 : 1,
-        queue,
-        lane,
-      );
-      taken.push(
-        ...await hold(tx, [{ queue, rank: lane, id: Number(head) }], holder),
-      );
+    for (const { id, head } of lanes) {
+      const rank = Number(id);
+      if (head !== null) heads.push({ queue, rank, id: Number(head) });
+      else forgotten += await forget(tx, queue, rank);
     }
-    if (taken.length === before && forgotten === 0) break;
+    const rows = heads.length > 0
+      ? await tx.takeHeads(queue, heads, holder)
+      : [];
+    taken.push(...inOrderOf(heads, rows));
+    // Those that have no key are no lane's last: they may have more.
+    const isAll = lanes.length < most &&
+      !lanes.some(({ key }) => key === NO_KEY);
+    if (isAll || taken.length >= limit) break;
+    if (rows.length === 0 && forgotten === 0) break;
   }
   return taken;
 }
 
-/** Takes messages by their places. */
-export async function hold(
-  tx: Tx,
+function inOrderOf(
   places: readonly Place[],
-  holder: number,
-): Promise<readonly Row[]> {
-  const rows: Row[] = [];
-  for (const { queue, rank, id } of places) {
-    const [row] = await tx.rows(
-      `SELECT p.*, m.head, m.body FROM dashi.places p
-        JOIN dashi.messages m ON m.id = p.id
-        WHERE p.state = ? AND p.queue = ? AND p.rank = ? AND p.id = ?`,
-      READY,
-      queue,
-      rank,
-      id,
-    );
-    const changed = await tx.run(
-      `UPDATE dashi.places SET state = ?, holder = ?
-        WHERE state = ? AND queue = ? AND rank = ? AND id = ?`,
-      HELD,
-      holder,
-      READY,
-      queue,
-      rank,
-      id,
-    );
-    if (row !== undefined && changed > 0) rows.push(row);
-  }
-  return rows;
+  rows: readonly Row[],
+): readonly Row[] {
+  const byId = new Map(rows.map((row) => [Number(row.id), row]));
+  return places.flatMap(({ id }) => {
+    const row = byId.get(id);
+    return row === undefined ? [] : [row];
+  });
 }
 
 /** The lane of a message that waits for another attempt: its key waits with it. */
@@ -129,12 +105,14 @@ export async function setFree(
   { waited = false }: { readonly waited?: boolean } = {},
 ): Promise<void> {
   await lockLanes(tx, queue);
-  if (await forget(tx, queue, lane) > 0) return;
-  await tx.run(
+  const [freed] = await tx.rows(
     `UPDATE dashi.lanes SET turn = ${LAST}, busy =
         CASE WHEN key <> ? AND EXISTS (SELECT 1 FROM dashi.places
           WHERE state = ? AND queue = ? AND rank = ?) THEN 1 ELSE 0 END
-      WHERE id = ? AND busy <> ?`,
+      WHERE id = ? AND busy <> ?
+      RETURNING CASE WHEN EXISTS (SELECT 1 FROM dashi.places
+        WHERE state IN (?, ?) AND queue = ? AND rank = ?) THEN 1 ELSE 0 END
+        AS has`,
     queue,
     NO_KEY,
     HELD,
@@ -142,7 +120,13 @@ export async function setFree(
     lane,
     lane,
     waited ? -1 : 2,
+    READY,
+    HELD,
+    queue,
+    lane,
   );
+  const isEmpty = freed !== undefined && Number(freed.has) === 0;
+  if (isEmpty && await forget(tx, queue, lane) > 0) return;
   tx.news.add(queue);
 }
 

@@ -105,6 +105,16 @@ export interface Tx {
   suppose?(changes: number, born: number): boolean;
   /** Takes ready messages of a queue, if it knows who does; the rows have `head` and `body`, too. */
   claim(claim: Claim): Promise<Claimed>;
+  /**
+   * Takes the ready messages at the heads of lanes of a queue, as far as they are there: the
+   * lanes of those stand last in the ring, and are busy where they have a key. The rows are
+   * as those of `claim`, in any order.
+   */
+  takeHeads(
+    queue: number,
+    heads: readonly Place[],
+    holder: number,
+  ): Promise<readonly Row[]>;
   /** Removes messages that a holder has; says which were there. */
   remove(
     places: readonly Place[],

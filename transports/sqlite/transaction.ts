@@ -10,6 +10,7 @@ import type {
   Tx,
   Value,
 } from "../sql/port.ts";
+import { LAST, NO_KEY } from "../sql/lanes.ts";
 import { takenRow } from "../sql/message.ts";
 import { HELD, READY } from "../sql/schema.ts";
 import { TODO, todoValues, UNKNOWN } from "../sql/todo.ts";
@@ -133,6 +134,22 @@ export class Transaction implements Tx, CallersTx {
     return Promise.resolve({ rows, todo });
   }
 
+  takeHeads(
+    queue: number,
+    heads: readonly Place[],
+    holder: number,
+  ): Promise<readonly Row[]> {
+    const client = this.#client;
+    const rows = heads.flatMap(({ rank, id }): Row[] => {
+      const [list] = client.lists(FIND_HEAD, [queue, rank, id]);
+      if (list === undefined) return [];
+      client.run(HOLD_HEAD, [holder, queue, rank, id]);
+      client.run(TURN_LANE, [queue, rank]);
+      return [takenRow(queue, list)];
+    });
+    return Promise.resolve(rows);
+  }
+
   remove(
     places: readonly Place[],
     holder: number,
@@ -230,6 +247,15 @@ const FIND = named(`SELECT p.rank, p.id, p.deliveries, p.expires_at, p.size,
   WHERE p.state = ${READY} AND p.queue = ?
     AND (p.expires_at IS NULL OR p.expires_at > ?)
   ORDER BY p.rank, p.id LIMIT ?`);
+const FIND_HEAD = named(`SELECT p.rank, p.id, p.deliveries, p.expires_at,
+    p.size, m.head, m.body
+  FROM dashi.places p CROSS JOIN dashi.messages m ON m.id = p.id
+  WHERE p.state = ${READY} AND p.queue = ? AND p.rank = ? AND p.id = ?`);
+const HOLD_HEAD = named(`UPDATE dashi.places SET state = ${HELD}, holder = ?
+  WHERE state = ${READY} AND queue = ? AND rank = ? AND id = ?`);
+const TURN_LANE = named(`UPDATE dashi.lanes
+  SET busy = CASE key WHEN '${NO_KEY}' THEN 0 ELSE 1 END, turn = ${LAST}
+  WHERE id = ?`);
 const THESE = `FROM dashi.places
   WHERE state = ${READY} AND queue = ? AND (rank, id) <= (?, ?)
     AND (expires_at IS NULL OR expires_at > ?)`;
