@@ -100,7 +100,7 @@ export function claimCheck(options: ClaimCheckOptions): Middleware {
   };
 
   const fetch = async (incoming: IncomingMessage): Promise<IncomingChanges> => {
-    const { headers, queue, message, via } = incoming;
+    const { headers, queue, message } = incoming;
     const reference = textIn(headers, CLAIMED.header) ?? "";
     // Many stores, written without types, say null.
     const body: unknown = await store.get(reference);
@@ -112,7 +112,7 @@ export function claimCheck(options: ClaimCheckOptions): Middleware {
     checkBody(body);
     if (isAlone(incoming)) {
       if (message !== undefined) ours.set(message, reference);
-      else if (via === "reply") await drop(reference);
+      else await drop(reference); // the answer to a request, which nobody settles
     }
     return unwrap(CLAIMED, incoming, body);
   };

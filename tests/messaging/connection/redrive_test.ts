@@ -5,6 +5,7 @@ import {
   type Message,
   OptionError,
   Queue,
+  UnsupportedError,
 } from "../../../mod.ts";
 import { createTestBroker } from "../../../testing/mod.ts";
 import { quiet } from "../../../testing/clock.ts";
@@ -213,4 +214,13 @@ Deno.test("of large dead letters few are in hand at once", async () => {
   assertEquals(redriven, { moved: 18, kept: 0 });
   assertEquals(Math.max(...inHand.slice(0, 10)), 10);
   assertEquals(Math.max(...inHand.slice(10)), 4);
+});
+
+Deno.test("the messages of a stream are not put back, for they stay there", async () => {
+  await using connection = open();
+  await assertRejects(
+    () => connection.redrive(new Queue("log", { type: "stream" }), { to: "q" }),
+    UnsupportedError,
+    'redrive the messages of queue "log"',
+  );
 });
