@@ -56,7 +56,7 @@ export class Presence implements PresenceStore {
     try {
       await this.#begin(options);
     } catch (error) {
-      if (hasOthers || !mayComeLater(error)) throw error;
+      if (hasOthers || !this.#mayComeLater(error)) throw error;
       this.#refused(error);
       this.#beginLater(FIRST_PAUSE);
     }
@@ -71,6 +71,7 @@ export class Presence implements PresenceStore {
     const wasKnown = this.#isKnown;
     const { known, dead } = await sweeper.beat(owner, ttl, options);
     this.#isKnown = true;
+    await sweeper.reclaim(dead, options);
     const [left, done]: [string[], string[]] = [[], []];
     for (const each of dead) {
       const of = { type: "owner", name: each } as const;
@@ -96,8 +97,9 @@ export class Presence implements PresenceStore {
   async #begin(options: CallOptions): Promise<void> {
     const { sweeper, refusing } = this.#parts;
     const { owner } = this.#context;
-    const { known } = await sweeper.beat(owner, OWNER_TTL, options);
+    const { known, dead } = await sweeper.beat(owner, OWNER_TTL, options);
     this.#isKnown = true;
+    await sweeper.reclaim(dead, options);
     // An earlier connection of this session's was lost: its messages go back at once.
     if (known) await sweeper.reclaim([owner], options);
     refusing.end(this);
@@ -114,13 +116,14 @@ export class Presence implements PresenceStore {
     }, pause);
   }
 
+  /** Whether a server does not do now what it will do: to say that we live, or, of another node, to give back. */
+  #mayComeLater(error: unknown): boolean {
+    return error instanceof NotNowError ||
+      (this.#isKnown && error instanceof PassingError);
+  }
+
   #refused(error: unknown): void {
     if (!(error instanceof NotNowError)) return;
     this.#parts.refusing.begin(this, error.reply);
   }
-}
-
-/** Whether a server was reached that does not do now what it will do. */
-function mayComeLater(error: unknown): boolean {
-  return error instanceof NotNowError || error instanceof PassingError;
 }

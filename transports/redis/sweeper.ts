@@ -59,9 +59,9 @@ export class Sweeper {
   }
 
   /**
-   * Says that an owner lives, and gives back what those held that do not.
+   * Says that an owner lives.
    *
-   * @returns Whether the owner was known, and the dead ones.
+   * @returns Whether the owner was known, and those that are dead, who hold still what they held.
    */
   async beat(
     owner: string,
@@ -83,7 +83,6 @@ export class Sweeper {
       if (name === undefined || name === owner) continue;
       if (await this.#isGone(socket, Number(silence), options)) dead.push(name);
     }
-    await this.reclaim(dead, options);
     return { known: known === 1, dead };
   }
 

@@ -1,7 +1,7 @@
 /** Connections that begin while the server, or a node of a cluster, takes no writes. */
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
-import { ChannelError, type Connection, Queue } from "@dashi/mq";
+import { assert, assertEquals } from "@std/assert";
+import { type Connection, Queue } from "@dashi/mq";
 import { startRedisCluster } from "../../brokers/redis_cluster.ts";
 import { until } from "../../brokers/server.ts";
 import { refuseWrites } from "../../support/no_writes.ts";
@@ -19,6 +19,16 @@ function listen(connection: Connection): string[] {
     }
   })();
   return told;
+}
+
+/** Waits until a publish is refused with a word of the server's: the first may be late for another reason. */
+function isRefused(connection: Connection, word: string): Promise<void> {
+  return until(word, 30_000, async () => {
+    let message = "";
+    await connection.send("jobs", "refused", { timeout: 1000 })
+      .catch((error) => message = error.message);
+    return message.includes(word);
+  });
 }
 
 function has(list: readonly string[], wanted: string): Promise<void> {
@@ -47,11 +57,7 @@ test("a worker that starts while the server takes no writes is connected, looks,
     await has(told, "open");
     await has(told, "blocked");
     assertEquals((await worker.inspect().queue(queue)).ready, 1);
-    await assertRejects(
-      () => worker.send(queue, "refused", { timeout: 1000 }),
-      ChannelError,
-      "MISCONF",
-    );
+    await isRefused(worker, "MISCONF");
     assertEquals(await raw.number("ZCARD", "dashi.owners"), 1);
     assertEquals(told, ["connecting", "blocked", "open"]);
   }
@@ -80,11 +86,7 @@ test("a server that misses its replicas keeps its connections, and they what the
   assertEquals(held?.payload, "held");
   const told = listen(worker);
   await raw.send("CONFIG", "SET", "min-replicas-to-write", 1);
-  await assertRejects(
-    () => worker.send(queue, "refused", { timeout: 1000 }),
-    ChannelError,
-    "NOREPLICAS",
-  );
+  await isRefused(worker, "NOREPLICAS");
   await using late = connectTo(server.url);
   const toldLate = listen(late);
   await late.connect();
@@ -163,5 +165,6 @@ for (const refused of ["{dashi.topology}", "{bills}"]) {
         await cluster.stop();
       }
     },
+    120_000,
   );
 }
