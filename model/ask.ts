@@ -15,8 +15,12 @@ export type Ask = (
   values: string[],
 ) => Promise<readonly ForeignRow[]>;
 
+/** The last statement for each client, which fails for nobody: pg does one at a time, and will refuse a second. */
+const LAST = new WeakMap<object, Promise<unknown>>();
+
 /**
- * Says how statements are run in a transaction of PostgreSQL.
+ * Says how statements are run in a transaction of PostgreSQL: one after another, whoever of
+ * the library asks.
  *
  * @param transaction What the caller gave.
  * @param action What it is for: follows `Cannot `.
@@ -32,8 +36,12 @@ export function askOf(transaction: unknown, action: string): Ask {
       }: it must be a client of pg that is in a transaction, the "sql" of a transaction of postgres.js, or { query(text, values) } that runs a statement in one`,
     );
   }
+  const client = Object(transaction);
   return async (text, values) => {
-    const answer: unknown = await run(text, values);
+    const before = LAST.get(client) ?? Promise.resolve();
+    const answering = before.then(() => run(text, values));
+    LAST.set(client, answering.catch(() => {}));
+    const answer = await answering;
     const rows: unknown = Array.isArray(answer)
       ? answer
       : (answer as { readonly rows?: unknown } | undefined)?.rows;

@@ -4,7 +4,8 @@
  */
 export interface QueryTransaction {
   /**
-   * Runs a statement.
+   * Runs a statement. The library asks for one at a time, and for the next when that is
+   * answered.
    *
    * @param text The statement, with `$1`, `$2`, … once each and in this order.
    * @param values Their values: texts alone.

@@ -135,15 +135,13 @@ function ofPool(pool: PgPool<unknown>): Transactions {
       };
       client.on?.("error", onLost);
       try {
-        await client.query("BEGIN", []);
+        await ask(client, "BEGIN", []);
         const result = await work(client);
-        await client.query("COMMIT", []);
+        await ask(client, "COMMIT", []);
         return result;
       } catch (error) {
         // One that cannot roll back is in no state to be lent again.
-        await Promise.resolve(client.query("ROLLBACK", [])).catch((lost) =>
-          failure = lost
-        );
+        await ask(client, "ROLLBACK", []).catch((lost) => failure = lost);
         throw error;
       } finally {
         client.release(failure);

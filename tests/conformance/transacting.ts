@@ -68,6 +68,33 @@ export const TRANSACTING: readonly ConformanceCase[] = [
     { ordered: true },
   ),
   transacting(
+    "of what is published at once in a transaction, what has no queue fails alone",
+    async ({ connection, ...stage }, transact) => {
+      const queue = stage.queue();
+      await connection.declare(queue);
+      const payloads = Array.from({ length: 20 }, (_, i) => i);
+      const publish = (transaction: SqlTransaction) =>
+        Promise.all(payloads.map(async (each) => {
+          if (each % 7 === 3) {
+            await assert.rejects(
+              connection.send(unique("missing"), each, { transaction }),
+              UnroutableError,
+            );
+          } else await connection.send(queue, each, { transaction });
+        }));
+      await rolledBack(transact, async (transaction) => {
+        await publish(transaction);
+      });
+      await transact(publish);
+      const consumer = connection.consumer(queue, { autoAck: true });
+      const expected = payloads.filter((each) => each % 7 !== 3);
+      const taken = await take(consumer, expected.length);
+      assert.deepEqual(taken.map(({ payload }) => payload), expected);
+      assert.equal((await connection.declare(queue)).messageCount, 0);
+    },
+    { ordered: true },
+  ),
+  transacting(
     "a consumer that waits hears of what a transaction commits",
     async ({ connection, ...stage }, transact) => {
       const queue = stage.queue();

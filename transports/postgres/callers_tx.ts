@@ -5,14 +5,12 @@ import {
   PreconditionFailedError,
   PublishError,
 } from "../../model/errors.ts";
-import { type Ask, askOf } from "../../model/ask.ts";
-import type { SqlTransaction } from "../../model/transaction.ts";
+import type { Ask } from "../../model/ask.ts";
 import { encodeBase64 } from "../../codec/mod.ts";
 import type { OutboxRow } from "../outbox.ts";
 import type { CallersTx, Draft, Row, Value } from "../sql/port.ts";
 import { stateOf } from "./errors.ts";
 import { withoutNul } from "./arrays.ts";
-import type { OutboxEntry, OutboxWriter } from "./outbox_writer.ts";
 import type { Texts } from "./transaction.ts";
 
 /** What of a database its callers' transactions must know. */
@@ -22,7 +20,6 @@ export interface Home {
   readonly place: string;
   /** Where notices are sent. */
   readonly channel: string;
-  readonly outboxes: OutboxWriter;
   /** Writes a notice of what is new; `undefined`: there is nothing. */
   readonly notice: (tx: Pick<CallersTx, "news" | "soonest">) =>
     | string
@@ -33,32 +30,58 @@ export interface Home {
 export const PLACE =
   "current_database() || ' ' || extract(epoch FROM pg_postmaster_start_time())::text";
 
-/** So many letters may go to the server in vain. */
-const SMALL = 64_000;
+/** So many bytes of bodies may go to the server in vain. */
+const SMALL = 48_000;
 
-/** The statements of ours in a transaction of the caller's. Clients read numbers in their own ways, and texts in one. */
+/** The most messages or rows, and bytes of bodies, of one statement. */
+const [COUNT, BYTES] = [500, 8_000_000];
+
+/** A row that is to be added to an outbox. */
+interface Entry extends OutboxRow {
+  readonly outbox: string;
+  readonly writtenAt: number;
+}
+
+/** Declarations, by the number of their last change and by that of their tables. */
+interface Declared {
+  readonly changes: number;
+  readonly born: number;
+}
+
+/**
+ * Our part of a transaction of the caller's. Clients read numbers in their own ways, and
+ * texts in one. What is to be written is kept until `flush`: each statement is a round trip.
+ */
 export class PostgresCallersTx implements CallersTx {
   readonly news: Set<number> = new Set<number>();
   soonest: number = Infinity;
   readonly onFailed: (() => void)[] = [];
-  readonly #transaction: SqlTransaction;
+  /** Why the first of its statements that failed has. */
+  failure: unknown;
   readonly #ask: Ask;
   readonly #home: Home;
-  #id = "";
+  readonly #drafts: Draft[] = [];
+  readonly #entries: Entry[] = [];
+  #meta: Promise<Row | undefined> | undefined;
+  /** What declarations must be, where nobody has looked. */
+  #supposed: Declared | undefined;
 
-  /** Makes one of what the caller gave. */
-  constructor(transaction: SqlTransaction, home: Home) {
-    this.#transaction = transaction;
-    this.#ask = askOf(transaction, "publish");
+  /** Makes one; `known` is the row of `meta`, where it was read. */
+  constructor(ask: Ask, home: Home, known?: Row) {
+    this.#ask = ask;
     this.#home = home;
+    this.#meta = known && Promise.resolve(known);
   }
 
-  /** Says, too, which transaction it is: one that is none is another with each statement. */
-  async meta(): Promise<Row | undefined> {
-    const [row] = await this.rows(META);
-    if (row?.place !== this.#home.place) throw elsewhere();
-    this.#id = String(row.transaction);
-    return row;
+  /** From then on the transaction has a number: it is known for one by that. */
+  meta(): Promise<Row | undefined> {
+    return this.#meta ??= this.#readMeta();
+  }
+
+  suppose(changes: number, born: number): boolean {
+    if (this.#meta !== undefined) return false;
+    this.#supposed ??= { changes, born };
+    return this.#supposed.changes === changes && this.#supposed.born === born;
   }
 
   async rows(
@@ -73,72 +96,149 @@ export class PostgresCallersTx implements CallersTx {
       texts.push(withoutNul(String(value)));
       return `CAST($${texts.length} AS text)`;
     });
-    const rows = await this.#ask(this.#home.texts.named(text), texts);
-    return rows as readonly Row[]; // texts and numbers alone are asked for
+    try {
+      const rows = await this.#ask(this.#home.texts.named(text), texts);
+      return rows as readonly Row[]; // texts and numbers alone are asked for
+    } catch (error) {
+      this.failure ??= error;
+      throw error;
+    }
   }
 
-  async append(drafts: readonly Draft[]): Promise<void> {
-    const [first] = drafts;
-    if (first === undefined) return;
-    const rows = drafts.map(({ body: _, key, messageId, ...draft }) => ({
-      ...draft,
-      key: key && withoutNul(key.toWellFormed()),
-      messageId: messageId && withoutNul(messageId.toWellFormed()),
-    }));
-    const notice = this.#home.notice(this) ?? "";
-    const [row] = await this.rows(
-      APPEND,
-      JSON.stringify(rows),
-      this.#id,
-      encodeBase64(first.body),
-      this.#home.channel,
-      notice,
-    );
-    if (row === undefined) throw notInTransaction();
+  append(drafts: readonly Draft[]): Promise<void> {
+    this.#drafts.push(...drafts);
+    return Promise.resolve();
   }
 
   addToOutbox(outbox: string, row: OutboxRow, now: number): Promise<void> {
-    return this.#home.outboxes.add(
-      this.#transaction,
-      { ...row, outbox, writtenAt: now },
-      (entries) => this.#addAll(entries),
-    );
+    this.#entries.push({ ...row, outbox, writtenAt: now });
+    return Promise.resolve();
   }
 
   /**
-   * The client may be in another transaction than when it was asked last: nothing is added
-   * then, and the answer says which it is.
+   * Writes all that was kept.
+   *
+   * @returns The row of `meta` where declarations are not as was supposed, and nothing was written.
    */
-  async #addAll(entries: readonly OutboxEntry[]): Promise<void> {
+  async flush(): Promise<Row | undefined> {
+    const isLarge = bytesOf(this.#drafts) + bytesOf(this.#entries) > SMALL;
+    // What is not put anywhere is right by what is supposed, too.
+    const asks = this.#drafts.length === 0 && this.#supposed !== undefined;
+    if (isLarge || asks) {
+      const meta = await this.meta();
+      if (!this.#isRight(meta)) return meta;
+      this.#supposed = undefined;
+    }
+    for (const drafts of pieces(this.#drafts, () => true)) {
+      const meta = await this.#write(() => this.#append(drafts));
+      if (meta !== undefined) return meta;
+      this.#supposed = undefined;
+    }
+    for (
+      const entries of pieces(this.#entries, (a, b) => a.outbox === b.outbox)
+    ) await this.#write(() => this.#add(entries));
+    return undefined;
+  }
+
+  async #readMeta(): Promise<Row | undefined> {
+    const [row] = await this.rows(META);
+    if (row?.place !== this.#home.place) throw elsewhere();
+    return row;
+  }
+
+  #isRight(meta: Row | undefined): boolean {
+    const { changes, born } = this.#supposed ?? {};
+    return changes === undefined ||
+      (changes === Number(meta?.changes) && born === Number(meta?.one));
+  }
+
+  /**
+   * A transaction that has written nothing yet has no number, as a statement by itself has
+   * none: the answer has given it one, if it is one, and the same statement finds it there.
+   */
+  async #write(
+    statement: () => Promise<readonly Row[]>,
+  ): Promise<Row | undefined> {
+    for (const _ of ["as it is", "with a number"]) {
+      const [answer = {}] = await statement();
+      if (answer.place !== this.#home.place) throw elsewhere();
+      if (answer.refused === "") return undefined;
+      if (!this.#isRight(answer)) return answer;
+    }
+    throw notInTransaction();
+  }
+
+  #append(drafts: readonly Draft[]): Promise<readonly Row[]> {
+    const bodies: Uint8Array[] = [];
+    const rows = drafts.map(({ body, key, messageId, ...draft }) => {
+      // Copies of a message share it.
+      if (bodies.at(-1) !== body) bodies.push(body);
+      return {
+        ...draft,
+        key: key && withoutNul(key.toWellFormed()),
+        messageId: messageId && withoutNul(messageId.toWellFormed()),
+        body: bodies.length,
+      };
+    });
+    const { changes, born } = this.#supposed ?? {};
+    return this.rows(
+      changes === undefined ? APPEND : APPEND_IF_RIGHT,
+      JSON.stringify(rows),
+      this.#home.place,
+      ...changes === undefined ? [] : [changes, born ?? 0],
+      bodies.map(encodeBase64).join(" "),
+      ...this.#notice(),
+    );
+  }
+
+  #add(entries: readonly Entry[]): Promise<readonly Row[]> {
     const [first] = entries;
-    if (first === undefined) return;
     const ids = entries.map(({ messageId }) =>
       encodeBase64(ENCODER.encode(withoutNul(messageId)))
     );
-    const bodies = entries.map(({ body }) => encodeBase64(body)).join(" ");
-    if (this.#id === "" || bodies.length > SMALL) await this.meta();
-    for (const _ of ["by the number that is known", "by that of the answer"]) {
-      const [{ count, place, transaction } = {}] = await this.rows(
-        ADD_TO_OUTBOX,
-        first.outbox,
-        first.writtenAt,
-        ids.join(" "),
-        // JSON: a new line within it is escaped.
-        entries.map(({ head }) => head).join("\n"),
-        bodies,
-        this.#id,
-        this.#home.channel,
-        this.#home.notice(this) ?? "",
-      );
-      if (Number(count) > 0) return;
-      if (place !== this.#home.place) throw elsewhere();
-      this.#id = String(transaction);
-    }
-    throw notInTransaction();
+    return this.rows(
+      ADD_TO_OUTBOX,
+      first?.outbox ?? "",
+      first?.writtenAt ?? 0,
+      ids.join(" "),
+      // JSON: a new line within it is escaped.
+      entries.map(({ head }) => head).join("\n"),
+      entries.map(({ body }) => encodeBase64(body)).join(" "),
+      this.#home.place,
+      ...this.#notice(),
+    );
+  }
+
+  #notice(): readonly string[] {
+    return [this.#home.channel, this.#home.notice(this) ?? ""];
   }
 }
 
 const ENCODER = new TextEncoder();
+
+function bytesOf(all: readonly { readonly body: Uint8Array }[]): number {
+  return all.reduce((sum, { body }) => sum + body.length, 0);
+}
+
+/** Parts what is to be written, in its order, into what one statement writes. */
+function* pieces<T extends { readonly body: Uint8Array }>(
+  all: readonly T[],
+  mayJoin: (first: T, next: T) => boolean,
+): Generator<readonly T[]> {
+  let piece: T[] = [];
+  let bytes = 0;
+  for (const each of all) {
+    bytes += each.body.length;
+    const [first = each] = piece;
+    if (piece.length === COUNT || bytes > BYTES || !mayJoin(first, each)) {
+      if (piece.length > 0) yield piece;
+      piece = [];
+      bytes = each.body.length;
+    }
+    piece.push(each);
+  }
+  if (piece.length > 0) yield piece;
+}
 
 function elsewhere(): OptionError {
   return new OptionError(
@@ -175,25 +275,43 @@ export function callersFailure(error: unknown): unknown {
 const META = `SELECT one, changes, routes, ${PLACE} AS place,
     CAST(txid_current() AS text) AS transaction FROM dashi.meta`;
 
+/** A statement by itself has no number of a transaction before it has written something. */
+const HERE = `txid_current_if_assigned() IS NOT NULL AND ${PLACE} = ?`;
+
+/** Gives the transaction a number where nothing was written. */
+function answer(written: string): string {
+  return `${PLACE} AS place, CASE WHEN EXISTS (SELECT FROM ${written})
+      THEN CAST(pg_notify(?, ?) AS text)
+      ELSE CAST(txid_current() AS text) END AS refused`;
+}
+
 /** One statement, whose values are texts, and that does nothing where it is no part of the transaction. */
-const APPEND = `WITH drafts AS (
+const APPEND = appendIf(HERE);
+const APPEND_IF_RIGHT = appendIf(
+  `${HERE} AND (SELECT changes = ? AND one = ? FROM dashi.meta)`,
+);
+
+function appendIf(condition: string): string {
+  return `WITH drafts AS (
     SELECT nextval('dashi.messages_id_seq') AS id, d.*
       FROM json_to_recordset(CAST(? AS json)) AS d (
         state bigint, queue bigint, rank bigint, home bigint, key text,
         "messageId" text, "expiresAt" bigint, deliveries bigint,
-        "putAt" bigint, size bigint, head text)
-      WHERE CAST(txid_current() AS text) = ?
+        "putAt" bigint, size bigint, head text, body integer)
+      WHERE ${condition}
   ), written AS (
     INSERT INTO dashi.messages (id, head, body)
-      SELECT id, head, decode(?, 'base64') FROM drafts
+      SELECT id, head, decode(
+          coalesce((SELECT string_to_array(?, ' '))[body], ''), 'base64')
+        FROM drafts
   ), placed AS (
     INSERT INTO dashi.places (state, queue, rank, id, home, key, message_id,
         expires_at, deliveries, put_at, size)
       SELECT state, queue, rank, id, home, key, "messageId", "expiresAt",
         deliveries, "putAt", size FROM drafts
   )
-  SELECT CAST(pg_notify(?, ?) AS text) AS told
-    FROM (SELECT 1 FROM drafts LIMIT 1) AS any_draft`;
+  SELECT one, changes, routes, ${answer("drafts")} FROM dashi.meta`;
+}
 
 /** Of records in JSON the server's work would be twice as much. */
 const ADD_TO_OUTBOX = `WITH added AS (
@@ -202,10 +320,7 @@ const ADD_TO_OUTBOX = `WITH added AS (
           head, decode(coalesce(body, ''), 'base64')
         FROM unnest(string_to_array(?, ' '), string_to_array(?, E'\\n'),
           string_to_array(?, ' ')) AS entries (id, head, body)
-        WHERE CAST(txid_current() AS text) = ?
+        WHERE ${HERE}
       RETURNING id
   )
-  SELECT ${PLACE} AS place, CAST(txid_current() AS text) AS transaction,
-      CAST(count(*) AS text) AS count,
-      CASE WHEN count(*) > 0 THEN CAST(pg_notify(?, ?) AS text) END AS told
-    FROM added`;
+  SELECT ${answer("added")}`;

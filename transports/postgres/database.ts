@@ -22,10 +22,10 @@ import {
   tablesOf,
   type Types,
 } from "../sql/schema.ts";
-import { callersFailure, PLACE, PostgresCallersTx } from "./callers_tx.ts";
+import { callersFailure, type Home, PLACE } from "./callers_tx.ts";
+import { CallersWorks } from "./callers_works.ts";
 import type { OwnSession, PostgresClient } from "./client.ts";
 import { failure, isInTheWay, stateOf } from "./errors.ts";
-import { OutboxWriter } from "./outbox_writer.ts";
 import { Starts } from "./starts.ts";
 import {
   META_NOW,
@@ -85,7 +85,7 @@ export class PostgresDatabase implements Sql {
   readonly #parts: TransactionParts;
   readonly #line = new Line();
   readonly #listeners: Listeners;
-  readonly #outboxes: OutboxWriter;
+  readonly #callers: CallersWorks;
   readonly #time: ServerTime;
   #place = "";
   #closing: Promise<void> | undefined;
@@ -103,7 +103,7 @@ export class PostgresDatabase implements Sql {
     this.#settings = settings;
     this.lost = settings.lost;
     this.#time = new ServerTime(settings.clock);
-    this.#outboxes = new OutboxWriter(settings.clock);
+    this.#callers = new CallersWorks(settings.clock);
     const texts = this.#texts = new Texts(
       quoted(settings.schema),
       settings.maxResponseSize,
@@ -230,17 +230,15 @@ export class PostgresDatabase implements Sql {
     work: (tx: CallersTx) => Promise<T>,
   ): Promise<T> {
     this.#refuseClosed();
-    const tx = new PostgresCallersTx(transaction, {
+    const home: Home = {
       texts: this.#texts,
       place: this.#place,
       channel: this.#channel,
-      outboxes: this.#outboxes,
       notice: written,
-    });
+    };
     try {
-      return await work(tx);
+      return await this.#callers.do(transaction, home, work);
     } catch (error) {
-      for (const undo of tx.onFailed) undo();
       throw callersFailure(error);
     }
   }

@@ -127,7 +127,7 @@ export interface Tx {
  * client as values, whatever that is.
  */
 export type CallersTx =
-  & Pick<Tx, "rows" | "append" | "news" | "soonest" | "onFailed">
+  & Pick<Tx, "rows" | "append" | "news" | "soonest" | "onFailed" | "suppose">
   & {
     /** Reads the row of `meta`. */
     meta(): Promise<Row | undefined>;
@@ -173,7 +173,8 @@ export interface Sql extends AsyncDisposable {
   read<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /**
    * Does something in a transaction of the caller's, who ends it; absent where nobody else
-   * can have one.
+   * can have one. It may be done again from its beginning, where declarations are not as was
+   * supposed.
    *
    * @throws {OptionError} If it is no transaction of this database.
    */

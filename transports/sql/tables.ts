@@ -85,19 +85,25 @@ export class SqlTables {
     if (this.#usedAt.size > 0) await this.#dropUnused(tx);
   }
 
+  /** Supposes that nothing is new; says whether it does. */
+  suppose(tx: Pick<Tx, "suppose" | "onFailed">): boolean {
+    if (this.#synced < 0 || tx.suppose?.(this.#synced, this.#born) !== true) {
+      return false;
+    }
+    const before = this.#syncedAt;
+    tx.onFailed.push(() => this.#syncedAt = before);
+    this.#syncedAt = this.#now();
+    return true;
+  }
+
   /** Reads what is new; `known` is the row of `meta`, where it was read. In a transaction of ours nothing goes back but what somebody has put there. */
   async load(
     tx: Pick<Tx, "rows" | "meta" | "suppose" | "onFailed">,
     known?: Row,
     isOurs = false,
   ): Promise<void> {
+    if (known === undefined && this.suppose(tx)) return;
     const now = this.#now();
-    if (this.#synced >= 0 && tx.suppose?.(this.#synced, this.#born)) {
-      const before = this.#syncedAt;
-      tx.onFailed.push(() => this.#syncedAt = before);
-      this.#syncedAt = now;
-      return;
-    }
     const meta = known ?? await tx.meta();
     const born = Number(meta?.one);
     if (meta === undefined || (this.#born >= 0 && this.#born !== born)) {

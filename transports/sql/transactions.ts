@@ -24,8 +24,10 @@ export function transactionsOf(
   return {
     enter: (transaction, work) =>
       within(transaction, async (tx) => {
-        const meta = await tx.meta();
-        await line.enter(() => tables.load(tx, meta));
+        if (!tables.suppose(tx)) {
+          const meta = await tx.meta();
+          await line.enter(() => tables.load(tx, meta));
+        }
         return await work({
           view: tables.view,
           put: async (items) => {
