@@ -6,7 +6,7 @@ import {
   type Message,
   Queue,
 } from "../../mod.ts";
-import type { ConformanceCase } from "./case.ts";
+import { type ConformanceCase, onBroker } from "./case.ts";
 import { onStage, type Stage, take } from "./stage.ts";
 import {
   arrives,
@@ -89,6 +89,28 @@ export const DECLARING: readonly ConformanceCase[] = [
       await rejectsWith(declaring, "precondition-failed", refused.name);
       const statuses = await stage.connection.declare([...queues, refused]);
       assert.equal(statuses.length, 6);
+    },
+  ),
+  onBroker(
+    "of declarations at once that contradict each other those that are not as the first are precondition-failed",
+    async (broker) => {
+      const queue = broker.queueOf();
+      const channels = await Promise.all(
+        Array.from({ length: 6 }, () => broker.openChannel()),
+      );
+      const isOther = (i: number) => i % 2 === 1;
+      const declared = await Promise.allSettled(
+        channels.map((channel, i) =>
+          channel.declareQueue({ ...queue, autoDelete: isOther(i) }, soon())
+        ),
+      );
+      const holds = declared.findIndex(({ status }) => status === "fulfilled");
+      for (const [i, each] of declared.entries()) {
+        assert.equal(
+          each.status === "rejected" ? each.reason.code : each.status,
+          isOther(i) === isOther(holds) ? "fulfilled" : "precondition-failed",
+        );
+      }
     },
   ),
   onStage(

@@ -54,28 +54,6 @@ export const TOPOLOGY: readonly ConformanceCase[] = [
     { needs: ["message-ttl"] },
   ),
   onBroker(
-    "of declarations at once that contradict each other those that are not as the first are precondition-failed",
-    async (broker) => {
-      const queue = broker.queueOf();
-      const channels = await Promise.all(
-        Array.from({ length: 6 }, () => broker.openChannel()),
-      );
-      const isOther = (i: number) => i % 2 === 1;
-      const declared = await Promise.allSettled(
-        channels.map((channel, i) =>
-          channel.declareQueue({ ...queue, autoDelete: isOther(i) }, soon())
-        ),
-      );
-      const holds = declared.findIndex(({ status }) => status === "fulfilled");
-      for (const [i, each] of declared.entries()) {
-        assert.equal(
-          each.status === "rejected" ? each.reason.code : each.status,
-          isOther(i) === isOther(holds) ? "fulfilled" : "precondition-failed",
-        );
-      }
-    },
-  ),
-  onBroker(
     "declareQueue() without a name gets one from the broker",
     async (broker) => {
       const declared = { ...broker.queueOf(), name: "", exclusive: true };

@@ -188,3 +188,29 @@ Deno.test("consume() on a channel that is closed meanwhile is refused once its c
   await closing;
   await connection[Symbol.asyncDispose]();
 });
+
+Deno.test("a message without an ack whose removal fails goes back, and its consumer takes no more than its prefetch again", async () => {
+  const wanted: number[] = [];
+  let isStuck = true;
+  const { channel, connection } = await open(({ messages }) => ({
+    messages: {
+      reserve(wants, options) {
+        wanted.push(...wants.map(({ limit }) => limit));
+        return messages.reserve(wants, options);
+      },
+      remove(all, options) {
+        if (!isStuck) return messages.remove(all, options);
+        isStuck = false;
+        return Promise.reject(new AccessRefusedError("forbidden"));
+      },
+    },
+  }));
+  await channel.declareQueue(QUEUE);
+  await channel.publish(message("", "q"));
+  const { promise, resolve } = Promise.withResolvers<void>();
+  await channel.consume("q", () => resolve(), { prefetch: 3, noAck: true });
+  await promise;
+  await turns();
+  assertEquals(Math.max(...wanted), 3);
+  await connection[Symbol.asyncDispose]();
+});

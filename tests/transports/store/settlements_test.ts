@@ -373,29 +373,3 @@ Deno.test("get() says that it failed when what it took is given back", async () 
   assertEquals((await channel.checkQueue("q")).messageCount, 2);
   await connection[Symbol.asyncDispose]();
 });
-
-Deno.test("a message without an ack whose removal fails goes back, and its consumer takes no more than its prefetch again", async () => {
-  const wanted: number[] = [];
-  let isStuck = true;
-  const { channel, connection } = await open(({ messages }) => ({
-    messages: {
-      reserve(wants, options) {
-        wanted.push(...wants.map(({ limit }) => limit));
-        return messages.reserve(wants, options);
-      },
-      remove(all, options) {
-        if (!isStuck) return messages.remove(all, options);
-        isStuck = false;
-        return Promise.reject(FINAL);
-      },
-    },
-  }));
-  await channel.declareQueue(QUEUE);
-  await channel.publish(message("", "q"));
-  const { promise, resolve } = Promise.withResolvers<void>();
-  await channel.consume("q", () => resolve(), { prefetch: 3, noAck: true });
-  await promise;
-  await settle();
-  assertEquals(Math.max(...wanted), 3);
-  await connection[Symbol.asyncDispose]();
-});
