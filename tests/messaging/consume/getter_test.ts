@@ -232,3 +232,13 @@ Deno.test("peek() shows messages as a middleware hands them over that takes its 
   const [message] = await connection.queue("q").peek();
   assertEquals(message?.payload, [2]);
 });
+
+Deno.test("receive() takes ten messages unless more or fewer are asked for", async () => {
+  await using connection = createConnection(`memory://${crypto.randomUUID()}`);
+  const producer = connection.producer({ queue: new Queue("q") });
+  await producer.publishAll(Array.from({ length: 30 }, (_, i) => i));
+  const queue = connection.queue("q");
+  assertEquals((await queue.receive()).length, 10);
+  assertEquals((await queue.receive({ max: 3 })).length, 3);
+  assertEquals((await queue.receive({ max: 20 })).length, 17);
+});
