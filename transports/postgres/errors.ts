@@ -24,10 +24,18 @@ export function isInTheWay(error: unknown): boolean {
   return state === "40P01" || state === "40001";
 }
 
+/** A server that takes no writes: a standby, or a user's setting. */
+const READ_ONLY = "25006";
+
 /** Makes the library's error of a connection that could not be had. */
 export function dialError(broker: string, error: unknown): Error {
   const action = `connect to "${broker}"`;
-  if (error instanceof MessagingError) return notNow(action, error);
+  if (error instanceof MessagingError) {
+    const { cause } = error;
+    return stateOf(cause) === READ_ONLY
+      ? cannotConnect(action, errorText(cause), { cause })
+      : notNow(action, error);
+  }
   const text = errorText(error);
   const details = { cause: error, outcome: "not-sent" } as const;
   switch (stateOf(error)) {

@@ -3,7 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
 import { nativeClient } from "@dashi/mq/postgres";
-import { unique } from "../../conformance/support.ts";
+import { rejectsWith, unique } from "../../conformance/support.ts";
 import { test, withClient, withSchema } from "../../support/postgres_client.ts";
 
 /** Lets the first statements of a kind fail with a state of SQL's; what rolls back does not count anew. */
@@ -113,6 +113,7 @@ for (
   const [table, column] of [
     ["places"],
     ["messages"],
+    ["topology"],
     ["places", "size"],
     ["messages", "head"],
     ["meta", "changes"],
@@ -144,6 +145,7 @@ for (
       await rename(column ?? table, "away");
       // Whoever uses what is missing finds it out.
       connection.send(queue, "meanwhile").catch(() => {});
+      connection.declare(new Queue("another")).catch(() => {});
       await noted.promise;
       await rename("away", column ?? table);
       await using other = createConnection(own);
@@ -208,34 +210,68 @@ test("what others notify of does not keep a consumer from what comes", async (ur
   await connection.delete(queue);
 });
 
+/** Lends a user of a schema, whose sessions begin with a setting. */
+async function withUser(
+  url: string,
+  schema: string,
+  setting: string,
+  run: (role: string) => Promise<void>,
+): Promise<void> {
+  const role = unique("role").replaceAll("-", "_");
+  await withClient(url, (client) =>
+    client.query(
+      `CREATE ROLE ${role} LOGIN;
+        ALTER ROLE ${role} SET ${setting};
+        GRANT ALL ON SCHEMA ${schema} TO ${role};
+        GRANT ALL ON ALL TABLES IN SCHEMA ${schema} TO ${role};
+        GRANT ALL ON ALL SEQUENCES IN SCHEMA ${schema} TO ${role}`,
+    ));
+  try {
+    await run(role);
+  } finally {
+    await withClient(
+      url,
+      (client) => client.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`),
+    );
+  }
+}
+
+function asUser(url: string, role: string): string {
+  const at = new URL(url);
+  at.username = role;
+  return String(at);
+}
+
 test("a user whose transactions are serializable by default sees what is there when a lock is had", (url) =>
   withSchema(url, async (own, schema) => {
     await using connection = createConnection(own);
     const queue = new Queue<string>("level");
     await connection.declare(queue);
-    const role = unique("role").replaceAll("-", "_");
     await withClient(url, (client) =>
       client.query(
-        `CREATE ROLE ${role} LOGIN;
-          ALTER ROLE ${role} SET default_transaction_isolation = 'serializable';
-          GRANT ALL ON SCHEMA ${schema} TO ${role};
-          GRANT ALL ON ALL TABLES IN SCHEMA ${schema} TO ${role};
-          GRANT ALL ON ALL SEQUENCES IN SCHEMA ${schema} TO ${role};
-          ALTER TABLE ${schema}.places ADD CONSTRAINT level
-            CHECK (current_setting('transaction_isolation') = 'read committed')`,
+        `ALTER TABLE ${schema}.places ADD CONSTRAINT level
+          CHECK (current_setting('transaction_isolation') = 'read committed')`,
       ));
-    try {
-      const at = new URL(own);
-      at.username = role;
-      await using other = createConnection(String(at));
+    const setting = "default_transaction_isolation = 'serializable'";
+    await withUser(url, schema, setting, async (role) => {
+      await using other = createConnection(asUser(own, role));
       await other.send(queue, "here");
       const message = await other.queue(queue).get();
       assertEquals(message?.payload, "here");
       await message?.ack();
-    } finally {
-      await withClient(
-        url,
-        (client) => client.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`),
-      );
-    }
+    });
+  }));
+
+test("a server that takes no writes cannot be connected to, and is said to be such", (url) =>
+  withSchema(url, async (own, schema) => {
+    await using connection = createConnection(own);
+    await connection.connect();
+    const setting = "default_transaction_read_only = on";
+    await withUser(url, schema, setting, async (role) => {
+      await using other = createConnection(asUser(own, role), {
+        reconnect: false,
+      });
+      const error = await rejectsWith(other.connect(), "connection-failed");
+      assert(/^Cannot connect .*read-only/.test(error.message), error.message);
+    });
   }));
