@@ -12,6 +12,7 @@ import {
 } from "../../model/errors.ts";
 import type { CloseReason } from "../transport.ts";
 import { connectionClosed, notAnswered } from "../connection_errors.ts";
+import { NotNowError } from "../store/not_now.ts";
 import { type Peer, peerOf } from "../peer.ts";
 import { guardAnswers } from "./socket/answers_client.ts";
 import { type Arrivals, listenTo } from "./socket/arrivals.ts";
@@ -162,6 +163,7 @@ export class RedisClient implements AsyncDisposable {
     try {
       return await this.send(action, command, options);
     } catch (error) {
+      if (error instanceof NotNowError) throw error; // it says nothing of the command
       const isRefused = error instanceof AccessRefusedError ||
         (error instanceof ChannelError && error.code === "channel-closed");
       if (isRefused && this.#reason === undefined) return undefined;

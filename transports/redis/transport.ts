@@ -45,6 +45,19 @@ async function openCluster(
 }
 
 async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
+  try {
+    return await openStore(url, options);
+  } catch (error) {
+    if (!(error instanceof NotNowError)) throw error;
+    const action = `connect to "${formatUrl(url)}"`;
+    throw cannotConnect(action, error.message, { cause: error });
+  }
+}
+
+async function openStore(
+  url: BrokerUrl,
+  options: ConnectOptions,
+): Promise<Store> {
   const redis = readRedisOptions(url, options);
   const { owner, clock, signal, deadline } = options;
   const limits = { signal, deadline };
@@ -65,8 +78,6 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
   } catch (error) {
     await commands[Symbol.asyncDispose]();
     await listener[Symbol.asyncDispose]();
-    if (!(error instanceof NotNowError)) throw error;
-    const action = `connect to "${formatUrl(url)}"`;
-    throw cannotConnect(action, error.message, { cause: error });
+    throw error;
   }
 }

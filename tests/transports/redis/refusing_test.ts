@@ -4,6 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import { type Connection, Queue } from "@dashi/mq";
 import { startRedisCluster } from "../../brokers/redis_cluster.ts";
 import { until } from "../../brokers/server.ts";
+import { rejectsWith } from "../../conformance/support.ts";
 import { refuseWrites } from "../../support/no_writes.ts";
 import { nodesOf } from "../../support/redis_nodes.ts";
 import { connectTo, Raw, test, testAlone } from "../../support/redis.ts";
@@ -168,3 +169,59 @@ for (const refused of ["{dashi.topology}", "{bills}"]) {
     120_000,
   );
 }
+
+/** Keeps a server busy with a script until it is disposed of. */
+async function keepBusy(port: number): Promise<AsyncDisposable> {
+  const raw = new Raw(port);
+  const stuck = new Raw(port);
+  await raw.send("CONFIG", "SET", "lua-time-limit", 50);
+  const looping = stuck.send("EVAL", "while true do end", 0).catch(() => {});
+  await until(
+    "BUSY",
+    30_000,
+    () => raw.send("PING").then(() => false, () => true),
+  );
+  return {
+    async [Symbol.asyncDispose]() {
+      await raw.send("SCRIPT", "KILL");
+      await looping;
+      await raw[Symbol.asyncDispose]();
+      await stuck[Symbol.asyncDispose]();
+    },
+  };
+}
+
+test("a server that is busy with a script cannot be connected to, and hears all when it is done", async (server) => {
+  await using raw = new Raw(server.port);
+  await using worker = connectTo(server.url);
+  {
+    await using _ = await keepBusy(server.port);
+    await using once = connectTo(server.url, { reconnect: false });
+    await rejectsWith(once.connect(), "connection-failed", "BUSY");
+    worker.connect().catch(() => {});
+  }
+  await worker.connect();
+  const clients = String(await raw.send("CLIENT", "LIST"));
+  assert(/ flags=t /.test(clients), clients);
+});
+
+testAlone(
+  "a node of a cluster that is busy with a script is no reason not to try again",
+  async () => {
+    const cluster = await startRedisCluster({ replicas: false });
+    try {
+      await using worker = connectTo(cluster.url);
+      const [first] = cluster.primaries;
+      assert(first !== undefined);
+      {
+        await using _ = await keepBusy(first.port);
+        await using once = connectTo(cluster.url, { reconnect: false });
+        await rejectsWith(once.connect(), "connection-failed", "BUSY");
+        worker.connect().catch(() => {});
+      }
+      await worker.connect();
+    } finally {
+      await cluster.stop();
+    }
+  },
+);
