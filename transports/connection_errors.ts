@@ -1,6 +1,8 @@
 /** The errors of connections that are alike on every transport. */
 
+import { printable } from "../model/foreign_text.ts";
 import {
+  ChannelError,
   ClosedError,
   ConnectionError,
   type ErrorDetails,
@@ -158,4 +160,21 @@ export function otherLayout(
     }, and this version of the library knows layout ${known}; upgrade this process`,
     { outcome: "not-sent" },
   );
+}
+
+/** A server takes no writes for now. Nothing was done, and what is held is held still. */
+export class NotNowError extends ChannelError {
+  override readonly name: string = "ChannelError";
+  /** The server's own words, shortened where they are long. */
+  readonly reply: string;
+
+  /** Makes one for an action, which follows `Cannot `. */
+  constructor(action: string, reply: string, cause: unknown) {
+    super(`Cannot ${action} now: ${reply}`, {
+      cause,
+      code: "channel-closed",
+      outcome: "not-sent",
+    });
+    this.reply = printable(reply);
+  }
 }

@@ -11,8 +11,11 @@ import {
   MessagingError,
 } from "../../model/errors.ts";
 import type { CloseReason } from "../transport.ts";
-import { connectionClosed, notAnswered } from "../connection_errors.ts";
-import { NotNowError } from "../store/not_now.ts";
+import {
+  connectionClosed,
+  notAnswered,
+  NotNowError,
+} from "../connection_errors.ts";
 import { type Peer, peerOf } from "../peer.ts";
 import { guardAnswers } from "./socket/answers_client.ts";
 import { type Arrivals, listenTo } from "./socket/arrivals.ts";

@@ -7,7 +7,7 @@ import {
   type Script,
   toScript,
 } from "./client.ts";
-import type { NotNowError } from "../store/not_now.ts";
+import type { NotNowError } from "../connection_errors.ts";
 import { listOf, type RedisArgument, type RedisReply } from "./reply.ts";
 import type { Layout } from "./layout.ts";
 import type { Mirror } from "./declared/mirror.ts";

@@ -12,9 +12,9 @@ import {
 import {
   cannotConnect,
   connectionLost,
+  NotNowError,
   otherLayout,
 } from "../connection_errors.ts";
-import { NotNowError } from "../store/not_now.ts";
 import { LAYOUT_VERSION } from "./layout.ts";
 
 /**

@@ -2,7 +2,7 @@ import type { Clock } from "../../async/clock.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { planOwnerGone } from "../../virtual/declare.ts";
 import { OWNER_TTL } from "../store/leases.ts";
-import { NotNowError } from "../store/not_now.ts";
+import { NotNowError } from "../connection_errors.ts";
 import type { PresenceStore } from "../store/store.ts";
 import type { Context } from "./context.ts";
 import { PassingError, takenForDeadError } from "./errors.ts";

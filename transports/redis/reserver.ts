@@ -3,7 +3,7 @@ import type { Reserved, ReserveOptions, ReserveWant } from "../store/store.ts";
 import { untilReserved } from "../store/waiting.ts";
 import { decode, type RedisArgument, type RedisReply } from "./reply.ts";
 import type { Context } from "./context.ts";
-import { NotNowError } from "../store/not_now.ts";
+import { NotNowError } from "../connection_errors.ts";
 import { replyError } from "./errors.ts";
 import type { Fanout } from "./fanout.ts";
 import type { News } from "./news.ts";

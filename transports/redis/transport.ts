@@ -1,8 +1,7 @@
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import { formatUrl } from "../../url/format.ts";
-import { cannotConnect } from "../connection_errors.ts";
+import { cannotConnect, NotNowError } from "../connection_errors.ts";
 import { createStoreTransport } from "../store/connection.ts";
-import { NotNowError } from "../store/not_now.ts";
 import type { Store } from "../store/store.ts";
 import type { ConnectOptions, Transport } from "../transport.ts";
 import { REDIS } from "../url_defaults.ts";

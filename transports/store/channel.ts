@@ -23,12 +23,11 @@ import type {
   SettleOptions,
   Subscription,
 } from "../transport.ts";
-import { lostBefore } from "../connection_errors.ts";
+import { lostBefore, NotNowError } from "../connection_errors.ts";
 import type { ChannelContext } from "./channel_context.ts";
 import { Deliveries, type Holding } from "./deliveries.ts";
 import { takeReady } from "./getting.ts";
 import { enterLater } from "./late_entry.ts";
-import { NotNowError } from "./not_now.ts";
 import { Tables } from "./tables.ts";
 import { StoreSubscription, type SubscriptionHost } from "./subscription.ts";
 

@@ -1,7 +1,7 @@
 import type { Limits } from "../../async/limits.ts";
 import type { Clock } from "../../async/clock.ts";
 import { asError } from "../../model/error_text.ts";
-import { NotNowError } from "./not_now.ts";
+import { NotNowError } from "../connection_errors.ts";
 
 /** How long to wait until it is tried again, ms. */
 const AGAIN = 500;

@@ -1,5 +1,5 @@
 import type { Context, ScriptOptions } from "../context.ts";
-import { NotNowError } from "../../store/not_now.ts";
+import { NotNowError } from "../../connection_errors.ts";
 import { PassingError } from "../errors.ts";
 import { Dues } from "./dues.ts";
 import { listOf, type RedisArgument, type RedisReply } from "../reply.ts";
