@@ -1,4 +1,4 @@
-import type { Clock } from "../../async/clock.ts";
+import { Pauses } from "../../async/pause.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { planOwnerGone } from "../../virtual/declare.ts";
 import { OWNER_TTL } from "../store/leases.ts";
@@ -26,12 +26,10 @@ interface PresenceParts {
 export class Presence implements PresenceStore {
   readonly #context: Context;
   readonly #parts: PresenceParts;
-  readonly #clock: Clock;
+  readonly #pauses: Pauses;
   readonly #operationTimeout: number;
   /** Whether this connection has said once that its owner lives. */
   #isKnown = false;
-  #isOver = false;
-  #stopTimer: (() => void) | undefined;
 
   /** Makes one that has said nothing yet. */
   constructor(
@@ -41,7 +39,7 @@ export class Presence implements PresenceStore {
   ) {
     this.#context = context;
     this.#parts = parts;
-    this.#clock = context.clock;
+    this.#pauses = new Pauses(context.clock);
     this.#operationTimeout = operationTimeout;
   }
 
@@ -58,7 +56,7 @@ export class Presence implements PresenceStore {
     } catch (error) {
       if (hasOthers || !this.#mayComeLater(error)) throw error;
       this.#refused(error);
-      this.#beginLater(FIRST_PAUSE);
+      void this.#beginLater();
     }
   }
 
@@ -90,8 +88,7 @@ export class Presence implements PresenceStore {
 
   /** Begins no more. */
   stop(): void {
-    this.#isOver = true;
-    this.#stopTimer?.();
+    this.#pauses.end();
   }
 
   async #begin(options: CallOptions): Promise<void> {
@@ -105,15 +102,20 @@ export class Presence implements PresenceStore {
     refusing.end(this);
   }
 
-  #beginLater(pause: number): void {
-    this.#stopTimer = this.#clock.timer(() => {
-      const deadline = this.#clock.now() + this.#operationTimeout;
-      this.#begin({ deadline }).catch((error: unknown) => {
-        if (this.#isOver) return;
+  /** Never rejects. */
+  async #beginLater(): Promise<void> {
+    const { clock } = this.#context;
+    for (let wait = FIRST_PAUSE;; wait = Math.min(2 * wait, LAST_PAUSE)) {
+      await this.#pauses.wait(wait);
+      if (this.#pauses.hasEnded) return;
+      try {
+        const deadline = clock.now() + this.#operationTimeout;
+        return await this.#begin({ deadline });
+      } catch (error) {
+        if (this.#pauses.hasEnded) return;
         this.#refused(error);
-        this.#beginLater(Math.min(2 * pause, LAST_PAUSE));
-      });
-    }, pause);
+      }
+    }
   }
 
   /** Whether a server does not do now what it will do: to say that we live, or, of another node, to give back. */
