@@ -1,11 +1,11 @@
 /** An answer that comes within this time was not waited for, ms: the message was there before. */
 const QUICK = 250;
 /** After so many quick answers in a row there may be more messages that can be had at once. */
-const LEAST_IN_A_ROW = 3;
+const MIN_IN_A_ROW = 3;
 /** So many are waited for, at most, where there were no more again and again. */
-const MOST_IN_A_ROW = 96;
+const MAX_IN_A_ROW = 96;
 /** So many receives are sent at once, at most. */
-const MOST = 10;
+const MAX_WIDTH = 10;
 
 interface Width {
   /** How many receives are to be sent at once. */
@@ -16,7 +16,7 @@ interface Width {
   readonly needed: number;
 }
 
-const FIRST: Width = { width: 1, inARow: 0, needed: LEAST_IN_A_ROW };
+const FIRST: Width = { width: 1, inARow: 0, needed: MIN_IN_A_ROW };
 
 /** How a round of receives went. */
 export interface Round {
@@ -51,10 +51,10 @@ export class Widths {
     } else if (got < asked) {
       const needed = got > 1
         ? known.needed
-        : Math.min(2 * known.needed, MOST_IN_A_ROW);
+        : Math.min(2 * known.needed, MAX_IN_A_ROW);
       this.#widths.set(queue, { width: Math.max(1, got), inARow: 0, needed });
     } else {
-      const width = Math.min(Math.max(known.width, 2 * asked), MOST);
+      const width = Math.min(Math.max(known.width, 2 * asked), MAX_WIDTH);
       this.#widths.set(queue, { ...FIRST, width });
     }
   }
