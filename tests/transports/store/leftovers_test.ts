@@ -5,68 +5,58 @@ import { Leftovers } from "../../../transports/store/leftovers.ts";
 import type { Reservation } from "../../../transports/store/store.ts";
 import { TestClock } from "../../../testing/clock.ts";
 
-Deno.test("messages that are held of a deleted queue are not given back again and again when their connection closes", async () => {
+/** Leftovers of a store that gives nothing back, and how often it was asked to. */
+function refused(error: Error): {
+  readonly clock: TestClock;
+  readonly leftovers: Leftovers;
+  readonly calls: () => number;
+} {
   const clock = new TestClock();
   let calls = 0;
   const messages = {
     release() {
       calls++;
-      return Promise.reject(new NotFoundError("there is no such queue"));
+      return Promise.reject(error);
     },
   };
   const leftovers = new Leftovers(messages, {
     clock,
     operationTimeout: 30_000,
   });
+  return { clock, leftovers, calls: () => calls };
+}
+
+Deno.test("messages that are held of a deleted queue are not given back again and again when their connection closes", async () => {
+  const { clock, leftovers, calls } = refused(
+    new NotFoundError("there is no such queue"),
+  );
   await leftovers.release([{ queue: "gone" } as Reservation]);
-  assertEquals(calls, 1);
+  assertEquals(calls(), 1);
   await leftovers.close(30_000);
-  assertEquals(calls, 2);
+  assertEquals(calls(), 2);
   assertEquals(leftovers.held(), []);
   assertEquals(clock.timers, 0);
 });
 
 Deno.test("of what its connection has lost nothing is tried again, nor what comes later", async () => {
-  const clock = new TestClock();
-  let calls = 0;
-  const messages = {
-    release() {
-      calls++;
-      return Promise.reject(new Error("it is away"));
-    },
-  };
-  const leftovers = new Leftovers(messages, {
-    clock,
-    operationTimeout: 30_000,
-  });
+  const { clock, leftovers, calls } = refused(new Error("it is away"));
   await leftovers.release([{ queue: "q" } as Reservation]);
   leftovers.stop();
   await leftovers.release([{ queue: "q" } as Reservation]);
-  assertEquals([calls, leftovers.held(), clock.timers], [2, [], 0]);
+  assertEquals([calls(), leftovers.held(), clock.timers], [2, [], 0]);
   clock.pass(60_000);
-  assertEquals(calls, 2);
+  assertEquals(calls(), 2);
 });
 
 Deno.test("what is no longer ours is renewed no more, nor given back when its connection closes", async () => {
-  const clock = new TestClock();
-  let calls = 0;
-  const messages = {
-    release() {
-      calls++;
-      return Promise.reject(new Error("it is away"));
-    },
-  };
-  const leftovers = new Leftovers(messages, {
-    clock,
-    operationTimeout: 30_000,
-  });
+  const { clock, leftovers, calls } = refused(new Error("it is away"));
   const lost = { queue: "q" } as Reservation;
   await leftovers.release([lost]);
   assertEquals(leftovers.held(), [lost]);
   leftovers.lose([lost]);
   assertEquals(leftovers.held(), []);
   await leftovers.close(30_000);
-  assertEquals(calls, 1);
+  assertEquals(calls(), 1);
   assertEquals(clock.timers, 0);
 });
 
