@@ -26,14 +26,11 @@ export async function enterLater(
   { clock, limits }: { readonly clock: Clock; readonly limits: Limits },
   entry: LateEntry,
 ): Promise<void> {
-  const never = new Promise<never>(() => {});
   while (entry.isWanted()) {
-    await limits.wait(
-      never,
-      { deadline: clock.now() + AGAIN },
-      () => new Error(),
-    )
-      .catch(() => {}); // it is time, or the connection has ended
+    // It is time, or the connection has ended.
+    await new Promise((resolve) =>
+      limits.watch({ deadline: clock.now() + AGAIN }, resolve)
+    );
     if (!entry.isWanted()) return;
     try {
       await entry.enter();
