@@ -23,7 +23,7 @@ import { readPostgresOptions } from "./options.ts";
  * A transaction whose client stands still is ended after half a lease, and within these limits,
  * ms: those who wait for its locks keep what they hold, whose leases they cannot renew meanwhile.
  */
-const [LEAST_IDLE, MOST_IDLE] = [5000, 60_000];
+const [MIN_IDLE, MAX_IDLE] = [5000, 60_000];
 
 /**
  * Makes the PostgreSQL transport.
@@ -63,7 +63,7 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
     const client = await dial({
       ...address,
       patience: mostSilence(heartbeat, operationTimeout),
-      mostIdle: Math.min(Math.max(settings.lease / 2, LEAST_IDLE), MOST_IDLE),
+      mostIdle: Math.min(Math.max(settings.lease / 2, MIN_IDLE), MAX_IDLE),
       signal: giveUp.signal,
       onLost: (error) =>
         resolve(connectionLost(broker, errorText(error), { cause: error })),
