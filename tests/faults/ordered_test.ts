@@ -46,8 +46,7 @@ const ROWS: Readonly<
     whole: { keys: 100, each: 20, kills: 10 },
     options: { visibilityTimeout: 5000 },
   },
-  // Each message is a request of its own there, and a signature.
-  sqs: { whole: { keys: 1000, each: 20, kills: 20 } },
+  sqs: { whole: WHOLE },
 };
 
 onEach(
