@@ -214,13 +214,46 @@ export class Reserver {
     return missing;
   }
 
+  /**
+   * Forgets from time to time which queues were empty. Where they have one server, it is asked
+   * of all that are wanted in one command whether they still are.
+   */
+  #sweep(wants: readonly ReserveWant[]): Promise<void> | undefined {
+    const { clock, isSharded } = this.#context;
+    const { empty } = this.#news;
+    const now = clock.now();
+    if (this.#rings && now - this.#sweptAt < SWEEP) return undefined;
+    this.#sweptAt = now;
+    if (this.#rings && !isSharded) return this.#lookInto(wants);
+    empty.clear();
+    return undefined;
+  }
+
+  async #lookInto(wants: readonly ReserveWant[]): Promise<void> {
+    const { commands, layout, mirror } = this.#context;
+    const { empty } = this.#news;
+    const places: string[] = [];
+    const still = new Set<string>();
+    for (const { queue } of wants) {
+      const { ordered, expires } = mirror.traitsOf(queue);
+      // Who takes from a queue also says that it is used.
+      if (!empty.has(queue) || expires !== undefined) continue;
+      still.add(queue);
+      places.push(...layout.places(queue, ordered));
+    }
+    for (const queue of empty) if (!still.has(queue)) empty.delete(queue);
+    if (places.length === 0) return;
+    try {
+      const isThere = await commands.watch("look at queues", places);
+      if (isThere) empty.clear();
+    } catch (error) {
+      empty.clear();
+      throw error;
+    }
+  }
+
   /** Returns the queues that may have messages, in the order in which they are to be served. */
   #notEmpty(wants: readonly ReserveWant[]): readonly ReserveWant[] {
-    const now = this.#context.clock.now();
-    if (now - this.#sweptAt >= SWEEP || !this.#rings) {
-      this.#sweptAt = now;
-      this.#news.empty.clear();
-    }
     const wanted = wants.filter(({ queue }) => !this.#news.empty.has(queue));
     if (wanted.length < 2) return wanted;
     switch (this.#strategy) {
@@ -241,6 +274,8 @@ export class Reserver {
     deadline: number | undefined,
     lookAtAll = false,
   ): Promise<Taken> {
+    const sweeping = lookAtAll ? undefined : this.#sweep(wants);
+    if (sweeping !== undefined) await sweeping;
     const here: RedisReservation[] = [];
     const unfilled: ReserveWant[] = [];
     for (const { queue, limit } of wants) {
