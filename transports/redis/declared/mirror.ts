@@ -16,13 +16,12 @@ import type { TopologyKey } from "../../store/store.ts";
 import { bindingOf, BindingSet } from "./binding_set.ts";
 import type { Layout, Versions } from "../layout.ts";
 import { PastQueues } from "./past_queues.ts";
-import { fieldsAfter } from "./write_pieces.ts";
+import { addedTo, byText, fieldsAfter } from "./write_pieces.ts";
 import {
   planWrites,
   type QueueField,
   read,
   readList,
-  write,
   type Writes,
 } from "./writes.ts";
 
@@ -231,7 +230,7 @@ export class Mirror {
           }),
         );
       case "bindings":
-        this.#noteNext(name, value);
+        this.#noteNext(name, before, value);
         this.#noteFanout(name);
         return this.#change<Binding>(before, value, (binding, isNew) => ({
           type: isNew ? "bound" : "unbound",
@@ -245,25 +244,31 @@ export class Mirror {
     if (record?.declaration.type === "fanout") this.#fanouts++;
   }
 
-  #noteNext(exchange: string, bindings: string): void {
-    const next = new Set<string>();
-    for (const { destination } of readList<Binding>(bindings)) {
+  #noteNext(
+    exchange: string,
+    before: string | undefined,
+    value: string,
+  ): void {
+    const more = addedTo(before, value);
+    const next = new Set(
+      more === undefined ? [] : this.#next.get(exchange) ?? [],
+    );
+    for (const { destination } of readList<Binding>(more ?? value)) {
       if (destination.kind === "exchange") next.add(destination.name);
     }
     if (next.size === 0) this.#next.delete(exchange);
     else this.#next.set(exchange, next);
   }
 
-  /** Applies a change for each entry that a list has lost or won. Most grow at their end: then that is read alone. */
+  /** Applies a change for each entry that a list has lost or won. */
   #change<T>(
     before: string | undefined,
     value: string,
     change: (entry: T, isNew: boolean) => TopologyChange,
   ): void {
-    const grows = before !== undefined &&
-      value.startsWith(`${before.slice(0, -1)},`);
-    const was = grows ? new Map<string, T>() : byText<T>(before ?? "");
-    const is = byText<T>(grows ? `[${value.slice(before.length)}` : value);
+    const more = addedTo(before, value);
+    const was = byText<T>(more === undefined ? before ?? "" : "");
+    const is = byText<T>(more ?? value);
     for (const [text, entry] of was) {
       if (!is.has(text)) this.#topology.apply(change(entry, false));
     }
@@ -389,8 +394,4 @@ export class Mirror {
   #listed(field: string): readonly string[] {
     return readList(this.fieldOf(field));
   }
-}
-
-function byText<T>(list: string): Map<string, T> {
-  return new Map(readList<T>(list).map((each) => [write(each), each]));
 }

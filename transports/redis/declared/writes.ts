@@ -20,7 +20,7 @@ export interface Writes {
   readonly removed: readonly (readonly [exchange: string, member: string])[];
   /** Exchanges whose sets go as a whole. */
   readonly emptied: readonly string[];
-  /** Fields that hold lists of consumers, and what is added to each: entries, with commas between. */
+  /** Fields that hold lists, and what is added to each: entries, with commas between. */
   readonly joined: readonly (readonly [field: string, entries: string])[];
   /** Fields that hold lists of consumers, and an entry that goes from each. */
   readonly left: readonly (readonly [field: string, entry: string])[];
@@ -74,6 +74,12 @@ export function planWrites(
       each.type === "exchange-deleted" ? each.name : []
     ),
   );
+  /** Exchanges that lose a binding: what they win is written with what is left. */
+  const losing = new Set(
+    changes.flatMap((each) =>
+      each.type === "unbound" ? each.binding.source : []
+    ),
+  );
   /** How many bindings go, by queue and by exchange. */
   const going = new Map<string, Map<string, number>>();
   for (const change of changes) {
@@ -121,7 +127,9 @@ export function planWrites(
         if (isKombus(change.binding, type, present.layout)) {
           const member = memberOf(change.binding, type);
           added.push([source, present.layout.formatMember(member)]);
-        } else lists.add(`bindings ${source}`, change.binding);
+        } else if (losing.has(source)) {
+          lists.add(`bindings ${source}`, change.binding);
+        } else crowd.join(`bindings ${source}`, write(change.binding));
         if (destination.kind === "queue") {
           lists.add(`sources ${destination.name}`, source);
         }
@@ -230,6 +238,7 @@ function restsOf(
       case "bound": {
         const { source, destination: { kind, name } } = change.binding;
         rests.add(`exchange ${source}`);
+        rests.add(`bindings ${source}`);
         rests.add(`${kind} ${name}`);
         break;
       }
@@ -249,8 +258,8 @@ export function listens(consumer: ConsumerRecord): boolean {
 }
 
 /**
- * Consumers that come and go one by one, of whom there may be thousands of one queue: the
- * server adds them to the list and takes them from it, so none of them rests on the others.
+ * What comes and goes one by one, of which a list may have thousands: the server adds it and
+ * takes it away, and nobody writes the whole. Consumers do not rest on one another.
  */
 class Crowd {
   readonly #present: Present;

@@ -206,8 +206,10 @@ if isPartial and ARGV[1] ~= before then old = isTouched() elseif isPartial then 
 if old then return 'stale' end
 local joined, left, isTaken = {}, {}, false
 each(2, function(i)
-  local list = redis.call('HGET', TABLES, ARGV[i])
-  isTaken = isTaken or list and string.find(list, '"exclusive":true', 1, true)
+  if string.sub(ARGV[i], 1, 10) == 'consumers ' then
+    local list = redis.call('HGET', TABLES, ARGV[i])
+    isTaken = isTaken or list and string.find(list, '"exclusive":true', 1, true)
+  end
   joined[#joined + 1] = {field = ARGV[i], entries = ARGV[i + 1]}
 end)
 if isTaken then return 'stale' end
@@ -267,8 +269,9 @@ inPieces(cleared, 500, function(...) redis.call('HDEL', TABLES, ...) end)
 inPieces(written, 500, function(...) redis.call('HSET', TABLES, ...) end)
 for _, each in ipairs(joined) do
   local list = redis.call('HGET', TABLES, each.field)
-  local before = list and string.sub(list, 1, -2) .. ',' or '['
-  redis.call('HSET', TABLES, each.field, before .. each.entries .. ']')
+  -- One text is made of all: a list may be long.
+  local value = list and string.sub(list, 1, -2) .. ',' .. each.entries .. ']' or '[' .. each.entries .. ']'
+  redis.call('HSET', TABLES, each.field, value)
   fields[#fields + 1] = each.field
 end
 for _, each in ipairs(left) do
