@@ -9,8 +9,22 @@ import { startManagedRabbitmq } from "../../support/managed_rabbitmq.ts";
 import { type ServedUi, startUi } from "../../support/ui.ts";
 
 const redis = Deno.env.get("DASHI_TEST_REDIS_URL");
-const cluster = Deno.env.get("DASHI_TEST_REDIS_CLUSTER_URL");
-const mongodb = Deno.env.get("DASHI_TEST_MONGODB_URL");
+/** Those whose queues are all clicked through. */
+const OTHERS = {
+  "Redis Cluster": "REDIS_CLUSTER",
+  MongoDB: "MONGODB",
+  PostgreSQL: "POSTGRES",
+  NATS: "NATS",
+  CouchDB: "COUCHDB",
+  beanstalkd: "BEANSTALK",
+  SQS: "SQS",
+};
+/** Brokers that count what was published. */
+const COUNTING = new Set(["RabbitMQ", "beanstalkd"]);
+
+const others = Object.entries(OTHERS).map(([title, name]) =>
+  [title, name, Deno.env.get(`DASHI_TEST_${name}_URL`)] as const
+);
 const amqp = Deno.env.get("DASHI_TEST_AMQP_URL");
 
 /** Three dead letters, in a queue of their own. */
@@ -67,9 +81,10 @@ async function clickThrough(
   connection: Connection,
   name: string,
   rate: string,
+  dead = `${name}.dead`,
 ): Promise<void> {
   await seed(connection, name);
-  await open(page, `${name}.dead`);
+  await open(page, dead);
   const items = page.locator(".messages li");
   const isListed = (count: number) =>
     until(
@@ -134,20 +149,20 @@ async function clickThrough(
 }
 
 testInBrowser(
-  "dashi ui is clicked through in Chromium, on four brokers at once",
+  "dashi ui is clicked through in Chromium, on ten brokers at once",
   {
     AMQP: amqp,
     REDIS: redis,
-    REDIS_CLUSTER: cluster,
-    MONGODB: mongodb,
+    ...Object.fromEntries(others.map(([, name, url]) => [name, url])),
   },
   async (context, page) => {
     const { server, managementUrl } = await startManagedRabbitmq();
+    const folder = await Deno.makeTempDir({ prefix: "dashi-ui-" });
     const brokers = {
       RabbitMQ: server.url,
       Redis: redis,
-      "Redis Cluster": cluster,
-      MongoDB: mongodb,
+      SQLite: `sqlite:${folder}/ui.db`,
+      ...Object.fromEntries(others.map(([title, , url]) => [title, url])),
     };
     const urls = Object.values(brokers).map((url) => url ?? "");
     try {
@@ -164,7 +179,9 @@ testInBrowser(
               page,
               connection,
               name,
-              title === "RabbitMQ" ? "In /s" : "Change /s",
+              COUNTING.has(title) ? "In /s" : "Change /s",
+              // SQS has no dots in the names of its queues.
+              title === "SQS" ? `${name}-dead` : undefined,
             );
           } finally {
             await connection.delete(name);
@@ -174,6 +191,7 @@ testInBrowser(
       }
     } finally {
       await server.stop();
+      await Deno.remove(folder, { recursive: true });
     }
   },
 );
