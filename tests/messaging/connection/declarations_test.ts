@@ -28,6 +28,18 @@ Deno.test("a queue whose name the broker chose is known by its old name when it 
   assertEquals(declarations.nameOf(queue), "chosen-2");
 });
 
+Deno.test("a queue is looked up by its name among those that were declared", async () => {
+  const channel = {
+    declareQueue: ({ name }) =>
+      Promise.resolve({ name, messageCount: 0, consumerCount: 0 }),
+  } as Partial<Channel> as Channel;
+  const declarations = new Declarations();
+  const queues = ["a", "b"].map((name) => new Queue(name));
+  for (const each of queues) await declarations.declare(each, channel, {});
+  assertStrictEquals(declarations.queueOf("b"), queues[1]);
+  assertEquals(declarations.queueOf("c"), undefined);
+});
+
 Deno.test("an entity that could not be declared is missed until it is there", () => {
   const declarations = new Declarations();
   const exchange = new Exchange("x");

@@ -1,7 +1,8 @@
 /** The combined error of several attempts. */
 
-import { assertEquals, assertStrictEquals } from "@std/assert";
+import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import {
+  late,
   lateError,
   withOutcome,
 } from "../../../messaging/connection/session_errors.ts";
@@ -37,10 +38,10 @@ Deno.test("an error stays as it is where no attempt may have reached the broker,
     outcome: "not-sent",
   });
   const strange = new Error("strange");
-  const late = new TimeoutError("late", { outcome: "unknown" });
+  const tardy = new TimeoutError("late", { outcome: "unknown" });
   assertStrictEquals(withOutcome(notSent, notSent), notSent);
   assertStrictEquals(withOutcome(notSent, strange), notSent);
-  assertStrictEquals(withOutcome(late, unknown), late);
+  assertStrictEquals(withOutcome(tardy, unknown), tardy);
   assertStrictEquals(withOutcome(strange, unknown), strange);
   assertStrictEquals(withOutcome(login, unknown), login);
 });
@@ -60,4 +61,11 @@ Deno.test("a first connection that is not there within connectTimeout is one err
     lateError("memory://x/", told, false, true).name,
     "TimeoutError",
   );
+});
+
+Deno.test("a publish that is late says whether it waits for an answer, or has not been sent", () => {
+  assertMatch(late(true).message, /the broker has not answered/);
+  assertEquals(late(true).outcome, "unknown");
+  assertMatch(late(false).message, /the channel for publishing is not ready/);
+  assertEquals(late(false).outcome, "not-sent");
 });

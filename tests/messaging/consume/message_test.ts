@@ -53,3 +53,25 @@ Deno.test("a message whose settlement failed counts among those in hand until an
   await message.ack();
   assertEquals([inFlight(), message.settled], [0, true]);
 });
+
+Deno.test("whether the broker counts failures is as the delivery says", async () => {
+  for (const countsFailures of [true, false, undefined]) {
+    const transport = withChannels((channel) => {
+      const get = channel.get.bind(channel);
+      channel.get = async (...given) => {
+        const delivery = await get(...given);
+        if (delivery === undefined) return undefined;
+        return Object.defineProperty(delivery, "countsFailures", {
+          value: countsFailures,
+        });
+      };
+    });
+    const url = `memory://${crypto.randomUUID()}`;
+    await using connection = createConnection(url, { transport });
+    await connection.send(new Queue("q"), 1);
+    const message = await connection.queue("q").get();
+    assert(message instanceof ReceivedMessage);
+    assertEquals(message.countsFailures, countsFailures === true);
+    await message.ack();
+  }
+});
