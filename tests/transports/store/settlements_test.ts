@@ -373,3 +373,26 @@ Deno.test("get() says that it failed when what it took is given back", async () 
   assertEquals((await channel.checkQueue("q")).messageCount, 2);
   await connection[Symbol.asyncDispose]();
 });
+
+Deno.test("a settlement that fails and that nobody awaits is no unhandled rejection", async () => {
+  const unhandled: unknown[] = [];
+  const onUnhandled = (event: PromiseRejectionEvent) => {
+    event.preventDefault();
+    unhandled.push(event.reason);
+  };
+  globalThis.addEventListener("unhandledrejection", onUnhandled);
+  try {
+    const { channel, connection, failing } = await stage(PASSING);
+    await channel.publish(message("", "q"));
+    const delivery = await channel.get("q");
+    assert(delivery !== undefined);
+    failing.left = 1;
+    void channel.ack(delivery.deliveryTag);
+    await settle();
+    assertEquals(failing.calls, 1);
+    await connection[Symbol.asyncDispose]();
+    assertEquals(unhandled, []);
+  } finally {
+    globalThis.removeEventListener("unhandledrejection", onUnhandled);
+  }
+});
