@@ -227,3 +227,33 @@ Deno.test("a message that cannot be parked is told with why its handler failed, 
     assertEquals(lines.length, 2, lines.join("\n"));
   });
 });
+
+Deno.test("a failure of a handler says when its message is tried again, in seconds with a tenth", () => {
+  const lines: string[] = [];
+  const { error } = console;
+  // deno-lint-ignore no-console -- it is looked at
+  console.error = (line: string) => lines.push(line);
+  try {
+    for (const delay of [0, 340, 61_960]) {
+      new Unhandled(new TestClock(), undefined).tell({
+        type: "handler-failed",
+        queue: "jobs",
+        messageId: undefined,
+        error: new Error("no place"),
+        attempt: 1,
+        next: { type: "retry", delay, attempt: 2, attempts: 5 },
+      });
+    }
+  } finally {
+    // deno-lint-ignore no-console -- it is looked at
+    console.error = error;
+  }
+  assertEquals(
+    lines.map((line) => line.replace(/^.* it is /, "")),
+    [
+      "tried again at once (attempt 2 of 5)",
+      "tried again in 0.3 s (attempt 2 of 5)",
+      "tried again in 62 s (attempt 2 of 5)",
+    ],
+  );
+});
