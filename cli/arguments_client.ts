@@ -1,11 +1,11 @@
-import { Command, CommanderError, Option } from "commander";
+import { Argument, Command, CommanderError, Option } from "commander";
 import { addBench } from "./bench_client.ts";
 import { addCompletions } from "./completions_client.ts";
 import { type GlobalOptions, withContext } from "./context.ts";
 import { MOST } from "./dead_letters.ts";
 import { addDeadLetters, addPurge } from "./dead_letters_client.ts";
 import { doctor } from "./doctor.ts";
-import { list } from "./list.ts";
+import { type Kind, KINDS, list } from "./list.ts";
 import { get, peek } from "./messages.ts";
 import { addMove, addTail } from "./moving_arguments_client.ts";
 import {
@@ -119,9 +119,11 @@ function addCommands(
     .action((_, command: Command) => run(command, doctor));
   program.command("list")
     .description("list queues, exchanges or bindings")
-    .argument("[kind]", "queues, exchanges or bindings", "queues")
+    .addArgument(
+      new Argument("[kind]", "what to list").choices(KINDS).default("queues"),
+    )
     .addHelpText("after", "\nExample:\n  dashi list bindings")
-    .action((kind: string, _, command: Command) =>
+    .action((kind: Kind, _, command: Command) =>
       run(command, (context) => list(context, kind))
     );
   program.command("peek")

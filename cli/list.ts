@@ -6,7 +6,12 @@ import type {
 } from "../mod.ts";
 import type { Context } from "./context.ts";
 import { type Column, jsonOf } from "./output.ts";
-import { UsageError } from "./terminal.ts";
+
+/** What is listed. */
+export const KINDS = ["queues", "exchanges", "bindings"] as const;
+
+/** One of them. */
+export type Kind = (typeof KINDS)[number];
 
 /** The columns of queues. */
 export const QUEUES: readonly Column<QueueInfo>[] = [
@@ -76,10 +81,10 @@ function argumentsIn(table: object): string {
  * Lists what is on the broker.
  *
  * @param context The context.
- * @param kind `queues`, `exchanges` or `bindings`.
+ * @param kind What to list.
  * @returns 0; 1 where the broker lists nothing.
  */
-export async function list(context: Context, kind: string): Promise<number> {
+export async function list(context: Context, kind: Kind): Promise<number> {
   const { output, connection } = context;
   const inspector = connection.inspect();
   await requireListing(context);
@@ -102,9 +107,6 @@ export async function list(context: Context, kind: string): Promise<number> {
       return tellNone(context, kind, await output.print(bindings, BINDINGS));
     }
   }
-  throw new UsageError(
-    `there is no list of "${kind}": queues, exchanges or bindings`,
-  );
 }
 
 function tellNone(

@@ -8,6 +8,7 @@ const ASKED: readonly (readonly [line: string, offered: readonly string[]])[] =
     ["dashi d", ["doctor", "declare", "delete", "dlq"]],
     ["dashi --v", ["--version"]],
     ["dashi dlq re", ["redrive"]],
+    ["dashi list b", ["bindings"]],
     ["dashi dlq redrive --r", ["--rate"]],
     ["dashi --json completions z", ["zsh"]],
     ["dashi --url-file d", ["dough"]],

@@ -7,7 +7,7 @@ for (
     [["lsit"], /lsit.*Did you mean list/],
     [["dlq"], /no command.*list, show, redrive, .*; dashi dlq --help says/],
     [["dlq", "show"], /argument 'queue'; dashi dlq show --help says more/],
-    [["list", "foo"], /"foo".*queues, exchanges or bindings/],
+    [["list", "foo"], /'foo'.*queues, exchanges, bindings/],
     [["peek"], /missing required argument 'queue'/],
     [["peek", "q", "-n", "0"], /whole number from 1/],
     [["peek", "q", "--cuont", "1"], /--cuont.*Did you mean --count/],
