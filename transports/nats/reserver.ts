@@ -21,6 +21,9 @@ export const WAIT = 10_000;
 /** How long after its time an answer is missed, ms. */
 const UNHEARD = 3000;
 
+/** How long a request that does not wait waits after all, where there is nothing: JetStream confirms a message a moment before its consumer has it, ms. */
+const MOMENT = 10;
+
 /** After what time a queue is looked at again that failed, ms. */
 const AGAIN = 1000;
 
@@ -43,6 +46,13 @@ interface Taken {
   readonly taken?: readonly NatsReservation[] | undefined;
   readonly error?: MessagingError;
 }
+
+/** A request for messages, as JetStream reads it; `expires` in nanoseconds. */
+type Pull = {
+  readonly batch: number;
+  readonly no_wait?: true;
+  readonly expires?: number;
+};
 
 type OnNews = (queue: string) => void;
 
@@ -186,10 +196,17 @@ export class Reserver implements QueueNotifier {
     const taken = listening?.taken.splice(0, limit) ?? [];
     // Where a request waits there is nothing.
     if (taken.length === 0 && listening?.waiting !== undefined) return [];
+    let mayWait = listening === undefined;
     for (let tries = 0; taken.length < limit; tries++) {
       const found = await queues.find(queue);
       if (found === undefined) return taken.length > 0 ? taken : undefined;
-      const received = await this.#pull(found, limit - taken.length);
+      const batch = limit - taken.length;
+      let received = await this.#pull(found, { batch, no_wait: true });
+      if (received?.length === 0 && mayWait) {
+        mayWait = false;
+        const expires = MOMENT * NANO;
+        received = await this.#pull(found, { batch, expires });
+      }
       if (received === undefined) {
         // The stream or its consumer is not there: it was deleted, or is to be made anew.
         queues.forget(queue);
@@ -205,14 +222,14 @@ export class Reserver implements QueueNotifier {
     return taken;
   }
 
-  /** Asks for what is there now; `undefined`: there is no such consumer. */
+  /** Asks for what is there; `undefined`: there is no such consumer. */
   #pull(
     { stream, consumer }: NatsQueue,
-    batch: number,
+    body: Pull,
   ): Promise<readonly NatsMessage[] | undefined> {
     const { client } = this.#context;
+    const { batch } = body;
     const verb = `CONSUMER.MSG.NEXT.${stream}.${consumer}`;
-    const body = { batch, no_wait: true };
     const received: NatsMessage[] = [];
     return client.whileOpen(
       new Promise((resolve, reject) => {

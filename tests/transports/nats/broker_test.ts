@@ -50,6 +50,25 @@ test("what any client publishes to a queue's subject is a message", async (own) 
   await plain?.ack();
 });
 
+test("a get() that finds nothing asks once more, for a message is confirmed before its consumer has it", async (own) => {
+  await using connection = createConnection(own.url);
+  const queue = new Queue<number>("orders");
+  await connection.declare(queue);
+  const asked: unknown[] = [];
+  const requests = own.raw.subscribe(
+    `$JS.API.CONSUMER.MSG.NEXT.${own.prefix}_orders.*`,
+    { callback: (_, message) => void asked.push(message.json()) },
+  );
+  await own.raw.flush();
+  assertEquals(await connection.queue(queue).get(), undefined);
+  await until(() => asked.length > 1, () => "the second request");
+  assertEquals(asked, [
+    { batch: 1, no_wait: true },
+    { batch: 1, expires: 10_000_000 },
+  ]);
+  requests.unsubscribe();
+});
+
 test("headers and statuses that no client of ours would write are read", async (own) => {
   await using connection = createConnection(own.url);
   const queue = new Queue("orders");
