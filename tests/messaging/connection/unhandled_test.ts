@@ -11,12 +11,8 @@ import { Unhandled } from "../../../messaging/connection/unhandled.ts";
 import { TestClock } from "../../../testing/clock.ts";
 import { until } from "../../conformance/support.ts";
 
-Deno.test("events that were counted and not told are told in one line at the end", () => {
-  const lines: string[] = [];
-  const { error } = console;
-  // deno-lint-ignore no-console -- it is looked at
-  console.error = (line: string) => lines.push(line);
-  try {
+Deno.test("events that were counted and not told are told in one line at the end", async () => {
+  const lines = await linesOf(() => {
     const unhandled = new Unhandled(new TestClock(), undefined);
     for (const queue of ["a", "b", "b"]) {
       unhandled.tell({
@@ -28,10 +24,7 @@ Deno.test("events that were counted and not told are told in one line at the end
     }
     unhandled.flush();
     unhandled.flush();
-  } finally {
-    // deno-lint-ignore no-console -- it is looked at
-    console.error = error;
-  }
+  });
   const told = lines.filter((line) => line.includes("more of"));
   assertEquals(told.length, 1, lines.join("\n"));
 });
@@ -75,31 +68,20 @@ function dropped(queue: string): ConnectionEvent {
 }
 
 for (const [what, events, told] of WHERE) {
-  Deno.test(`events that were counted are told with where they were: ${what}`, () => {
-    const lines: string[] = [];
-    const { error } = console;
-    // deno-lint-ignore no-console -- it is looked at
-    console.error = (line: string) => lines.push(line);
-    try {
+  Deno.test(`events that were counted are told with where they were: ${what}`, async () => {
+    const lines = await linesOf(() => {
       const unhandled = new Unhandled(new TestClock(), undefined);
       for (const event of events) unhandled.tell(event);
       unhandled.flush();
-    } finally {
-      // deno-lint-ignore no-console -- it is looked at
-      console.error = error;
-    }
+    });
     const [start = "", end = ""] = lines.at(-1)?.split(" (") ?? [];
     assertEquals(start, `@dashi/mq: not told one by one: ${told}`);
     assert(end.includes("onUnhandled"), end);
   });
 }
 
-Deno.test("a message that no handler was called for is told as refused, and others by their attempts", () => {
-  const lines: string[] = [];
-  const { error } = console;
-  // deno-lint-ignore no-console -- it is looked at
-  console.error = (line: string) => lines.push(line);
-  try {
+Deno.test("a message that no handler was called for is told as refused, and others by their attempts", async () => {
+  const lines = await linesOf(() => {
     for (const attempts of [0, 1, 5]) {
       new Unhandled(new TestClock(), undefined).tell({
         type: "parked",
@@ -110,10 +92,7 @@ Deno.test("a message that no handler was called for is told as refused, and othe
         attempts,
       });
     }
-  } finally {
-    // deno-lint-ignore no-console -- it is looked at
-    console.error = error;
-  }
+  });
   assertEquals(
     lines.map((line) => line.replace(/^.* is /, "")),
     [
@@ -124,12 +103,8 @@ Deno.test("a message that no handler was called for is told as refused, and othe
   );
 });
 
-Deno.test("a message that its connection took with it is not told as its handler's failure", () => {
-  const lines: string[] = [];
-  const { error } = console;
-  // deno-lint-ignore no-console -- it is looked at
-  console.error = (line: string) => lines.push(line);
-  try {
+Deno.test("a message that its connection took with it is not told as its handler's failure", async () => {
+  const lines = await linesOf(() => {
     new Unhandled(new TestClock(), undefined).tell({
       type: "handler-failed",
       queue: "jobs",
@@ -140,17 +115,16 @@ Deno.test("a message that its connection took with it is not told as its handler
       attempt: 1,
       next: undefined,
     });
-  } finally {
-    // deno-lint-ignore no-console -- it is looked at
-    console.error = error;
-  }
+  });
   assertEquals(lines, [
     '@dashi/mq: a message (7) of queue "jobs" is not settled here: Cannot ack it: its connection has ended',
   ]);
 });
 
 /** Collects the lines on the console meanwhile. */
-async function linesOf(run: () => Promise<void>): Promise<string[]> {
+async function linesOf(
+  run: () => void | Promise<void>,
+): Promise<string[]> {
   const lines: string[] = [];
   const { error } = console;
   // deno-lint-ignore no-console -- it is looked at
@@ -228,12 +202,8 @@ Deno.test("a message that cannot be parked is told with why its handler failed, 
   });
 });
 
-Deno.test("a failure of a handler says when its message is tried again, in seconds with a tenth", () => {
-  const lines: string[] = [];
-  const { error } = console;
-  // deno-lint-ignore no-console -- it is looked at
-  console.error = (line: string) => lines.push(line);
-  try {
+Deno.test("a failure of a handler says when its message is tried again, in seconds with a tenth", async () => {
+  const lines = await linesOf(() => {
     for (const delay of [0, 340, 61_960]) {
       new Unhandled(new TestClock(), undefined).tell({
         type: "handler-failed",
@@ -244,10 +214,7 @@ Deno.test("a failure of a handler says when its message is tried again, in secon
         next: { type: "retry", delay, attempt: 2, attempts: 5 },
       });
     }
-  } finally {
-    // deno-lint-ignore no-console -- it is looked at
-    console.error = error;
-  }
+  });
   assertEquals(
     lines.map((line) => line.replace(/^.* it is /, "")),
     [
