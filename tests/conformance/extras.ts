@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { UnsupportedError } from "../../mod.ts";
 import { publishing, rejectsWith, soon, textOf, until } from "./support.ts";
 import { deathOf, withDeadLetters } from "./deaths.ts";
 import { DELAYS } from "./delays.ts";
@@ -165,6 +166,42 @@ export const EXTRAS: readonly ConformanceCase[] = [
     { needs: ["length-limit"] },
   ),
   onBroker(
+    "a queue that dead-letters what it refuses does so, or cannot be declared",
+    async (broker) => {
+      const declaring = withDeadLetters(broker, {
+        "x-max-length": 1,
+        "x-overflow": "reject-publish-dlx",
+      });
+      if (await isRefused(declaring, "reject-publish-dlx")) return;
+      const { queue, dead } = await declaring;
+      await broker.put(queue, "1");
+      await rejectsWith(
+        broker.channel.publish(publishing("", queue, "2"), soon()),
+        "publish-refused",
+      );
+      const delivery = await broker.getSoon(dead);
+      assert.equal(textOf(delivery), "2");
+      assert.equal(deathOf(delivery.properties.headers).reason, "maxlen");
+      assert.deepEqual(await broker.drain(queue), ["1"]);
+    },
+    { needs: ["length-limit", "dead-letter"] },
+  ),
+  onBroker(
+    "a queue of a single active consumer hands all to one of two, or cannot be declared",
+    async (broker) => {
+      const argument = "x-single-active-consumer";
+      const declaring = broker.queue({ arguments: { [argument]: true } });
+      if (await isRefused(declaring, argument)) return;
+      const queue = await declaring;
+      const first = await broker.consume(queue, { prefetch: 10 });
+      await broker.consume(queue, { prefetch: 10 });
+      for (const text of ["1", "2", "3", "4"]) {
+        await broker.put(queue, text);
+        assert.equal(textOf(await first.next()), text);
+      }
+    },
+  ),
+  onBroker(
     "the higher priority comes first, equal ones in order, after a requeue too",
     async (broker) => {
       const queue = await broker.queue({ arguments: { "x-max-priority": 9 } });
@@ -221,3 +258,18 @@ export const EXTRAS: readonly ConformanceCase[] = [
     )
   ),
 ];
+
+/** Whether a declaration is refused for one of its arguments, which the broker has nothing for. */
+async function isRefused(
+  declaring: Promise<unknown>,
+  argument: string,
+): Promise<boolean> {
+  try {
+    await declaring;
+    return false;
+  } catch (error) {
+    assert.ok(error instanceof UnsupportedError, String(error));
+    assert.ok(error.message.includes(argument), error.message);
+    return true;
+  }
+}

@@ -1,6 +1,8 @@
 import { UnsupportedError } from "../../model/errors.ts";
+import type { FieldValue } from "../../model/field_table.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
+import { show } from "../../virtual/queue_arguments.ts";
 import type { Capability } from "../transport.ts";
 import type { Store } from "./store.ts";
 
@@ -85,6 +87,22 @@ const QUEUE_ARGUMENTS: readonly (readonly [string, Capability])[] = [
   ["x-ordered", "key-order"],
 ];
 
+/** Arguments of RabbitMQ's that promise what no store does, each with its value, why not, and what to give instead. */
+const NOT_HERE: readonly (readonly [string, FieldValue, string, string])[] = [
+  [
+    "x-single-active-consumer",
+    true,
+    "hands messages to all consumers of a queue",
+    '"ordered", and messages a key',
+  ],
+  [
+    "x-overflow",
+    "reject-publish-dlx",
+    "dead-letters nothing that it refuses",
+    '"reject-publish"',
+  ],
+];
+
 /**
  * Refuses a queue that the broker cannot carry as declared.
  *
@@ -111,6 +129,28 @@ export function requireForQueue(
   if (Number(most ?? 0) > HIGHEST && !capabilities.has("wide-priority")) {
     throw tooHigh(action, '"x-max-priority"', Number(most));
   }
+}
+
+/**
+ * Refuses a queue that no store carries as declared, or not this one.
+ *
+ * @param capabilities The store's capabilities.
+ * @param queue The declaration.
+ * @throws {UnsupportedError} If it asks for something else.
+ */
+export function requireForStoredQueue(
+  capabilities: ReadonlySet<Capability>,
+  queue: QueueDeclaration,
+): void {
+  for (const [argument, value, why, instead] of NOT_HERE) {
+    if (queue.arguments[argument] !== value) continue;
+    throw new UnsupportedError(
+      `Cannot declare queue "${queue.name}" with "${argument}" ${
+        show(value)
+      }: this broker ${why}; give it ${instead}`,
+    );
+  }
+  requireForQueue(capabilities, queue);
 }
 
 /**

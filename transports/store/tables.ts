@@ -21,7 +21,7 @@ import {
 } from "../../virtual/declare.ts";
 import type { DelayedMessage } from "../delayed.ts";
 import type { DeleteOptions, DeleteQueueOptions } from "../transport.ts";
-import { requireCapability, requireForQueue } from "./capabilities.ts";
+import { requireCapability, requireForStoredQueue } from "./capabilities.ts";
 import { type Declarer, type Plan, planConsumeAny } from "./declarer.ts";
 import { withQueue } from "./known_queues.ts";
 import type { StoreWithTopology } from "./local_topology.ts";
@@ -100,7 +100,7 @@ export class Tables {
   ): Promise<QueueStatus> {
     const [store, owner] = [this.#store, this.#owner];
     checkQueueDeclaration(queue);
-    requireForQueue(store.capabilities, queue);
+    requireForStoredQueue(store.capabilities, queue);
     // A random name cannot be taken, so the plan's rule against `amq.` names,
     // which is for names that users choose, is told so.
     const declared = queue.name === ""
