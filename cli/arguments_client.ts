@@ -239,7 +239,10 @@ function addPublish(
     .option("--message-id <id>", "the message's id")
     .option("--type <type>", "the message's type")
     .option("--key <key>", "its key, for ordered queues")
-    .addOption(new Option("--priority <number>", "0 to 9").argParser(priority))
+    .addOption(
+      new Option("--priority <number>", "0 to 9, or to 255 by some brokers")
+        .argParser(priority),
+    )
     .addOption(
       new Option("--delay <seconds>", "until it may be delivered")
         .argParser(number),
