@@ -6,7 +6,7 @@ import { nativeClient } from "@dashi/mq/nats";
 import { connect } from "@nats-io/transport-node";
 import { isInstalled, startNats } from "../../brokers/nats.ts";
 import type { LastingServer } from "../../brokers/server.ts";
-import { rejectsWith, until } from "../../conformance/support.ts";
+import { arrives, rejectsWith, until } from "../../conformance/support.ts";
 import { certificates, hasOpenssl } from "../../support/certificates.ts";
 
 /** One attempt, with its error as it is. */
@@ -147,7 +147,8 @@ system_account: S`,
       for (;;) {
         const id = next++;
         try {
-          await sender.send(queue, { id, fill }, id % 7 ? {} : { delay: 500 });
+          // Due when there is room again: the server tries once to put them into the queue.
+          await sender.send(queue, { id, fill }, id % 7 ? {} : { delay: 5000 });
           confirmed.push(id);
         } catch (error) {
           const sent = Promise.reject(error);
@@ -161,11 +162,14 @@ system_account: S`,
     }
     await using receiver = createConnection(url, ONCE);
     const seen = new Set<number>();
-    for await (const message of receiver.consumer(queue)) {
-      await message.ack();
-      seen.add(message.payload.id);
-      if (confirmed.every((id) => seen.has(id))) break;
-    }
+    const receiving = (async () => {
+      for await (const message of receiver.consumer(queue)) {
+        await message.ack();
+        seen.add(message.payload.id);
+        if (confirmed.every((id) => seen.has(id))) break;
+      }
+    })();
+    await arrives(receiving, "all that was confirmed");
     assertEquals([...seen].sort((a, b) => a - b), confirmed);
     await sender.send(queue, { id: -1, fill: "" });
     assertEquals((await sender.queue(queue.name).status()).messageCount, 1);
