@@ -148,7 +148,11 @@ system_account: S`,
         const id = next++;
         try {
           // Due when there is room again: the server tries once to put them into the queue.
-          await sender.send(queue, { id, fill }, id % 7 ? {} : { delay: 5000 });
+          await sender.send(
+            queue,
+            { id, fill },
+            id % 7 ? {} : { delay: 10_000 },
+          );
           confirmed.push(id);
         } catch (error) {
           const sent = Promise.reject(error);
