@@ -28,11 +28,13 @@ Deno.test("a queue whose name the broker chose is known by its old name when it 
   assertEquals(declarations.nameOf(queue), "chosen-2");
 });
 
+/** Declares queues as they are named. */
+const channel = {
+  declareQueue: ({ name }) =>
+    Promise.resolve({ name, messageCount: 0, consumerCount: 0 }),
+} as Partial<Channel> as Channel;
+
 Deno.test("a queue is looked up by its name among those that were declared", async () => {
-  const channel = {
-    declareQueue: ({ name }) =>
-      Promise.resolve({ name, messageCount: 0, consumerCount: 0 }),
-  } as Partial<Channel> as Channel;
   const declarations = new Declarations();
   const queues = ["a", "b"].map((name) => new Queue(name));
   for (const each of queues) await declarations.declare(each, channel, {});
@@ -51,10 +53,6 @@ Deno.test("an entity that could not be declared is missed until it is there", ()
 });
 
 Deno.test("an exchange is led from by itself, and by what is bound to it, and the default one by the queue of the key", async () => {
-  const channel = {
-    declareQueue: ({ name }) =>
-      Promise.resolve({ name, messageCount: 0, consumerCount: 0 }),
-  } as Partial<Channel> as Channel;
   const declarations = new Declarations();
   const exchange = new Exchange("own");
   const bindings = [binding("by-name", "k")];
@@ -73,10 +71,6 @@ Deno.test("an exchange is led from by itself, and by what is bound to it, and th
 });
 
 Deno.test("the queues that were declared are known by name", async () => {
-  const channel = {
-    declareQueue: ({ name }) =>
-      Promise.resolve({ name, messageCount: 0, consumerCount: 0 }),
-  } as Partial<Channel> as Channel;
   const declarations = new Declarations();
   for (const name of ["a", "b"]) {
     await declarations.declare(new Queue(name), channel, {});
@@ -85,10 +79,6 @@ Deno.test("the queues that were declared are known by name", async () => {
 });
 
 Deno.test("a queue that may expire is declared anew when its last consumer has gone, and one that stays is not", async () => {
-  const channel = {
-    declareQueue: ({ name }) =>
-      Promise.resolve({ name, messageCount: 0, consumerCount: 0 }),
-  } as Partial<Channel> as Channel;
   const declarations = new Declarations();
   const expiring = new Queue("expiring", { expires: 1000 });
   const staying = new Queue("staying");

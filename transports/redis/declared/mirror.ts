@@ -16,8 +16,9 @@ import type { TopologyKey } from "../../store/store.ts";
 import { bindingOf, BindingSet } from "./binding_set.ts";
 import type { Layout, Versions } from "../layout.ts";
 import { PastQueues } from "./past_queues.ts";
-import { addedTo, byText, fieldsAfter } from "./write_pieces.ts";
+import { fieldsAfter } from "./write_pieces.ts";
 import {
+  byText,
   planWrites,
   type QueueField,
   read,
@@ -40,8 +41,8 @@ export class Mirror {
   #topology = new Topology();
   #fields = new Map<string, string>();
   readonly #sets = new Map<string, BindingSet>();
-  /** By exchange, the exchanges that it leads to: those alone are looked for, however many queues there are. */
-  readonly #next = new Map<string, Set<string>>();
+  /** By exchange, the exchanges that it leads to, and by how many bindings: those alone are looked for, however many queues there are. */
+  readonly #next = new Map<string, Map<string, number>>();
   #version = "";
   #routes = "";
   #doubts = 0;
@@ -119,7 +120,7 @@ export class Mirror {
       }
     }
     // What messages are led to, and what goes with the last binding.
-    const next = (exchange: string) => this.#next.get(exchange) ?? [];
+    const next = (exchange: string) => this.#next.get(exchange)?.keys() ?? [];
     return [...exchangesAround(this.#topology, found, next)]
       .filter((exchange) => exchange !== "");
   }
@@ -230,12 +231,11 @@ export class Mirror {
           }),
         );
       case "bindings":
-        this.#noteNext(name, before, value);
         this.#noteFanout(name);
-        return this.#change<Binding>(before, value, (binding, isNew) => ({
-          type: isNew ? "bound" : "unbound",
-          binding,
-        }));
+        return this.#change<Binding>(before, value, (binding, isNew) => {
+          this.#noteNext(binding, isNew ? 1 : -1);
+          return { type: isNew ? "bound" : "unbound", binding };
+        });
     }
   }
 
@@ -244,31 +244,26 @@ export class Mirror {
     if (record?.declaration.type === "fanout") this.#fanouts++;
   }
 
-  #noteNext(
-    exchange: string,
-    before: string | undefined,
-    value: string,
-  ): void {
-    const more = addedTo(before, value);
-    const next = new Set(
-      more === undefined ? [] : this.#next.get(exchange) ?? [],
-    );
-    for (const { destination } of readList<Binding>(more ?? value)) {
-      if (destination.kind === "exchange") next.add(destination.name);
-    }
-    if (next.size === 0) this.#next.delete(exchange);
-    else this.#next.set(exchange, next);
+  #noteNext({ source, destination }: Binding, more: number): void {
+    if (destination.kind !== "exchange") return;
+    const next = this.#next.get(source) ?? new Map<string, number>();
+    const count = (next.get(destination.name) ?? 0) + more;
+    if (count > 0) next.set(destination.name, count);
+    else next.delete(destination.name);
+    if (next.size > 0) this.#next.set(source, next);
+    else this.#next.delete(source);
   }
 
-  /** Applies a change for each entry that a list has lost or won. */
+  /** Applies a change for each entry that a list has lost or won. Most grow at their end: then that is read alone. */
   #change<T>(
     before: string | undefined,
     value: string,
     change: (entry: T, isNew: boolean) => TopologyChange,
   ): void {
-    const more = addedTo(before, value);
-    const was = byText<T>(more === undefined ? before ?? "" : "");
-    const is = byText<T>(more ?? value);
+    const grows = before !== undefined &&
+      value.startsWith(`${before.slice(0, -1)},`);
+    const was = byText<T>(grows ? "" : before ?? "");
+    const is = byText<T>(grows ? `[${value.slice(before.length)}` : value);
     for (const [text, entry] of was) {
       if (!is.has(text)) this.#topology.apply(change(entry, false));
     }

@@ -141,18 +141,3 @@ export function fieldsAfter(
   }
   return [...after];
 }
-
-/** Returns what a list has at its end that it had not before. Most grow so: then that is read alone. */
-export function addedTo(
-  before: string | undefined,
-  value: string,
-): string | undefined {
-  return before !== undefined && value.startsWith(`${before.slice(0, -1)},`)
-    ? `[${value.slice(before.length)}`
-    : undefined;
-}
-
-/** Returns the entries of a list by their texts. */
-export function byText<T>(list: string): Map<string, T> {
-  return new Map(readList<T>(list).map((each) => [write(each), each]));
-}

@@ -387,3 +387,8 @@ export function read<T>(text: string): T {
 export function readList<T>(text: string): T[] {
   return text === "" ? [] : read<T[]>(text);
 }
+
+/** Reads a list, by the texts of its entries. */
+export function byText<T>(text: string): Map<string, T> {
+  return new Map(readList<T>(text).map((each) => [write(each), each]));
+}
