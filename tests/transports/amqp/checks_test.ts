@@ -3,6 +3,7 @@ import {
   createConnection,
   EncodeError,
   Exchange,
+  PublishError,
   Queue,
   UnsupportedError,
 } from "@dashi/mq";
@@ -185,4 +186,28 @@ Deno.test("sizeOfTable() is the size that is written, and checkTable() no less",
   assertEquals(sizeOfTable(table), written);
   assert(checkTable(table) >= written);
   encodeFields(table, (bytes) => bytes);
+});
+
+test("RabbitMQ takes the arguments of a queue that are refused by stores", async ({ url }) => {
+  await using connection = createConnection(url);
+  const name = `dashi-${crypto.randomUUID()}`;
+  const queue = new Queue(name, {
+    expires: 60_000,
+    maxLength: 1,
+    deadLetter: new Queue(`${name}.dead`, { expires: 60_000 }),
+    arguments: {
+      "x-single-active-consumer": true,
+      "x-overflow": "reject-publish-dlx",
+    },
+  });
+  await connection.declare(queue);
+  await connection.send(name, 1);
+  await assertRejects(() => connection.send(name, 2), PublishError);
+  const dead = connection.queue<number>(`${name}.dead`);
+  const [refused] = await dead.receive({ max: 1, wait: 30_000 });
+  assertEquals(refused?.payload, 2);
+  assertEquals(refused?.deaths[0]?.reason, "maxlen");
+  await refused?.ack();
+  await connection.delete(name);
+  await connection.delete(`${name}.dead`);
 });
