@@ -66,6 +66,7 @@ export const ALONE: readonly string[] = [
     "conformance/killed.ts",
     "conformance/mod.ts",
     "results_test.ts",
+    "support/shared_restart_test.ts",
     "types_test.ts",
     "transports/memory/broker_test.ts",
     "transports/memory/copies_test.ts",

@@ -89,7 +89,7 @@ export const ORDERED_RUNS: readonly ConformanceCase[] = [
         if (done.push(payload) === 2) void consumer.cancel();
       }, {
         ordered: true,
-        rateLimit: { limit: 1, interval: 500, key: () => "all" },
+        rateLimit: { limit: 1, interval: 2000, key: () => "all" },
       });
       await until(
         () => done.length === 1 && consumer.health().inFlight === 1,

@@ -11,6 +11,7 @@ import {
 } from "../conformance/mod.ts";
 import { startKilled } from "./killed.ts";
 import { assertNothingLeft, resources } from "./leaks.ts";
+import { SharedRestart } from "./shared_restart.ts";
 import { unlessItStoodStill } from "./standing_still.ts";
 import { ALL, LATER } from "./targets.ts";
 
@@ -145,7 +146,7 @@ export async function registerConformance(
     });
   }
   if (startOwn === undefined || restarting.length === 0) return;
-  // One server for all of them: RabbitMQ's start costs seven seconds of a processor.
+  // One server for all of them, and one restart.
   const group = "on a server that restarts";
   const later = !ALL && subject.slow?.test(group) === true;
   Deno.test({
@@ -158,20 +159,28 @@ export async function registerConformance(
     if (startOwn === undefined) return;
     const own = await startOwn();
     try {
-      for (const test of restarting) {
-        await context.step({
+      const before = resources();
+      const { url } = own;
+      const shared = new SharedRestart(restarting.length, () => own.restart());
+      const restart = () => shared.ask();
+      const run = async (test: ConformanceCase) => {
+        try {
+          await test.run({ ...harness, url, restart });
+        } finally {
+          shared.leave();
+        }
+      };
+      const ended = await Promise.all(restarting.map((test) =>
+        context.step({
           name: test.name,
-          // The server's process is another after each; the whole leaves nothing.
+          // They run side by side, and the server's process is another behind the restart.
           sanitizeOps: false,
           sanitizeResources: false,
-          async fn() {
-            const before = resources();
-            const { url, restart } = own;
-            await test.run({ ...harness, url, restart });
-            await assertNothingLeft(before);
-          },
-        });
-      }
+          sanitizeExit: false,
+          fn: () => run(test),
+        })
+      ));
+      if (ended.every((passed) => passed)) await assertNothingLeft(before);
     } finally {
       await own.stop();
     }
