@@ -200,9 +200,8 @@ async function block(
   const chunk = new Uint8Array(64);
   const count = await Deno.stdin.read(chunk);
   if (count === null) return;
-  const end = performance.now() +
-    Number(new TextDecoder().decode(chunk.subarray(0, count)));
-  while (performance.now() < end);
+  const duration = Number(new TextDecoder().decode(chunk.subarray(0, count)));
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, duration);
   const acked = await message.ack().then(
     () => "acked",
     (error: unknown) =>

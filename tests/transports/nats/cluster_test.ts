@@ -70,6 +70,7 @@ Deno.test({
           for (let i = k; isOn; i += AT_ONCE) {
             await sender.send(queue, i);
             confirmed.push(i);
+            await new Promise((resolve) => setTimeout(resolve, 10));
           }
         }),
       );
