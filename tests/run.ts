@@ -54,7 +54,7 @@ async function main(files: readonly string[]): Promise<number> {
     const runs = await Promise.all([
       alone,
       runTests(LONGEST, { jobs: LONGEST.length, env }),
-      runTests(ofBrokers, { jobs: CORES + 1, env, quiet: true }),
+      runTests(ofBrokers, { jobs: 3 * CORES, env, quiet: true }),
       runTests(ofAll, { jobs: CORES, env, quiet: true }),
     ]);
     return tell(runs, [brokers]);

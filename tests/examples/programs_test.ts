@@ -7,6 +7,7 @@ import { findRabbitmq } from "../brokers/rabbitmq.ts";
 import { nodeOfRunner } from "../brokers/rabbitmq_node.ts";
 import { providePython } from "../interop/python.ts";
 import { amqpPlace } from "../support/amqp_place.ts";
+import { ALL, LATER } from "../support/targets.ts";
 import { type Broker, playAll, redisUrlFor } from "./all_sessions.ts";
 import type { Stage } from "./session.ts";
 import { PAGES, programsOf, readPage, ROOT, textOf } from "./programs.ts";
@@ -27,6 +28,9 @@ Deno.test("examples/README.md lists all examples, and each is shown or tested", 
 });
 
 const python = await providePython();
+
+/** The sessions begin many processes: in memory and on RabbitMQ they are played with each run. */
+const later = ALL ? "" : ` (${LATER})`;
 
 /** For a broker that is a file. */
 const WITH_FILES: Partial<Stage> = {
@@ -51,20 +55,24 @@ Deno.test("the programs print on memory what the pages say", async () => {
   await hold("memory", () => "memory://");
 });
 
-Deno.test("the programs print in a file of SQLite what the pages say", async () => {
-  const folder = await Deno.makeTempDir({ prefix: "dashi-examples-" });
-  try {
-    await hold(
-      "SQLite",
-      (name) =>
-        name === "work_queue"
-          ? `sqlite:${folder}/killed.db?visibility_timeout=2`
-          : `sqlite:${folder}/shared.db`,
-      WITH_FILES,
-    );
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+Deno.test({
+  name: `the programs print in a file of SQLite what the pages say${later}`,
+  ignore: !ALL,
+  fn: async () => {
+    const folder = await Deno.makeTempDir({ prefix: "dashi-examples-" });
+    try {
+      await hold(
+        "SQLite",
+        (name) =>
+          name === "work_queue"
+            ? `sqlite:${folder}/killed.db?visibility_timeout=2`
+            : `sqlite:${folder}/shared.db`,
+        WITH_FILES,
+      );
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
 });
 
 Deno.test({
@@ -77,8 +85,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "the programs print on Redis what the pages say",
-  ignore: !hasRedis(),
+  name: `the programs print on Redis what the pages say${later}`,
+  ignore: !ALL || !hasRedis(),
   fn: async () => {
     const server = await startRedis();
     try {

@@ -162,7 +162,7 @@ async function main(
         type === "fanout" ? {} : { routingKey: name, mandatory: true },
       );
       say({ confirmed: text });
-      await new Promise((resolve) => setTimeout(resolve, 2));
+      await new Promise((resolve) => setTimeout(resolve, 10));
     }
     return await connection.close();
   }
