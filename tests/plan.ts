@@ -128,7 +128,7 @@ export const ALONE: readonly string[] = [
 ];
 
 /**
- * The suites that wait longest, which begin first: no core waits for one of them at the end.
+ * The suites of the brokers, which wait longest and begin first: no core waits for one of them at the end.
  * `deno test` takes what it is given in an order of its own, so that they are run by themselves.
  */
 export const LONGEST: readonly string[] = [
@@ -137,6 +137,11 @@ export const LONGEST: readonly string[] = [
   "postgres/postgres",
   "amqp/amqp",
   "sqs/sqs",
+  "redis/redis",
+  "nats/nats",
+  "amqp_client/amqp_client",
+  "beanstalk/beanstalk",
+  "sqlite/sqlite",
 ].map((name) => `tests/transports/${name}_test.ts`);
 
 /**

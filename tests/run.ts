@@ -24,6 +24,9 @@ const CORES = navigator.hardwareConcurrency;
 /** Why a broker that takes minutes to install is not there. */
 const SLOW = "run it by deno task interop";
 
+/** Minutes that a run of all files may take, several times as long as one takes: a test that waits without end is named then. */
+const LIMIT = 60;
+
 /** Somebody has ended the run: nothing more is begun. */
 const ending = new AbortController();
 
@@ -44,18 +47,19 @@ async function main(files: readonly string[]): Promise<number> {
       .map(({ name }) => [`DASHI_TEST_${name}_REASON`, SLOW]);
     const env = { ...Object.fromEntries(reasons), ...brokers.env };
     if (alone === undefined) {
-      const run = await runTests(files, { jobs: 3 * CORES, env });
+      const run = await runTests(files, {
+        jobs: 3 * CORES,
+        env,
+        isLimited: false,
+      });
       return tell([run], [brokers]);
     }
     // Most of a test is waiting for a broker: more is under way than there are cores.
     const others = rest(new URL("..", import.meta.url));
-    const ofBrokers = others.filter(isOfBroker);
-    const ofAll = others.filter((file) => !isOfBroker(file));
     const runs = await Promise.all([
       alone,
-      runTests(LONGEST, { jobs: LONGEST.length, env }),
-      runTests(ofBrokers, { jobs: 3 * CORES, env, quiet: true }),
-      runTests(ofAll, { jobs: CORES, env, quiet: true }),
+      runTests(LONGEST, { jobs: 2 * CORES + 1, env }),
+      runTests(others, { jobs: 2 * CORES + 1, env, quiet: true }),
     ]);
     return tell(runs, [brokers]);
   } finally {
@@ -77,11 +81,13 @@ interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Whether what it prints comes at its end: two runs would mix their lines. */
   readonly quiet?: boolean;
+  /** Whether it is ended after `LIMIT`: what somebody names may take hours. */
+  readonly isLimited?: boolean;
 }
 
 async function runTests(
   files: readonly string[],
-  { jobs, env = {}, quiet = false }: RunOptions,
+  { jobs, env = {}, quiet = false, isLimited = true }: RunOptions,
 ): Promise<Run> {
   const report = await Deno.makeTempFile({ suffix: ".xml" });
   const tallies = await Deno.makeTempFile({ suffix: ".jsonl" });
@@ -114,6 +120,12 @@ async function runTests(
   const printed = quiet ? child.output() : undefined;
   const onEnding = () => child.kill("SIGTERM");
   ending.signal.addEventListener("abort", onEnding);
+  // Interrupted, Deno says which tests were under way.
+  const onLimit = () => {
+    say(`tests are still under way after ${LIMIT} minutes: they are ended`);
+    child.kill("SIGINT");
+  };
+  const limit = isLimited ? setTimeout(onLimit, LIMIT * 60_000) : undefined;
   try {
     const { code } = await child.status;
     if (printed !== undefined) {
@@ -126,13 +138,10 @@ async function runTests(
       tallies: readTallies(await Deno.readTextFile(tallies)),
     };
   } finally {
+    clearTimeout(limit);
     ending.signal.removeEventListener("abort", onEnding);
     for (const each of [report, tallies]) await Deno.remove(each);
   }
-}
-
-function isOfBroker(file: string): boolean {
-  return file.startsWith("tests/transports/");
 }
 
 async function writeAll(bytes: Uint8Array): Promise<void> {
