@@ -28,6 +28,9 @@ const TRANSPORTS_AT_ONCE = 4;
 
 const PROGRAM = new URL("suite_program.ts", import.meta.url);
 
+/** What Node says of calls that it will not have for long. */
+const DEPRECATION = /^.*DeprecationWarning: .*$/gm;
+
 /** The program's one import of a file of this project. */
 const STANDING_STILL = "../support/standing_still.ts";
 
@@ -228,6 +231,8 @@ async function runSuite(
         `the process ended with ${signal ?? code}: ${said.join("")}`,
       );
     }
+    // They are for the library, and its users would be told.
+    tally.failed.push(...said.join("").match(DEPRECATION) ?? []);
   } finally {
     child.kill("SIGKILL");
     await own?.stop();
