@@ -120,17 +120,13 @@ export function brokerTable(
   ).join("\n");
 }
 
-/** The files that took longest, one a line. */
-export function slowestFiles(
+/** The tests that took longest, one a line: their files are often those of a helper that has registered them. */
+export function slowestTests(
   results: readonly TestResult[],
   most: number,
 ): string {
-  const files = new Map<string, number>();
-  for (const { file, time } of results) {
-    files.set(file, (files.get(file) ?? 0) + time);
-  }
-  return [...files].sort(([, a], [, b]) => b - a).slice(0, most)
-    .map(([file, time]) => `${time.toFixed(1).padStart(7)} s  ${file}`)
+  return results.toSorted((a, b) => b.time - a.time).slice(0, most)
+    .map(({ name, time }) => `${time.toFixed(1).padStart(7)} s  ${name}`)
     .join("\n");
 }
 

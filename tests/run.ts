@@ -12,7 +12,7 @@ import {
   count,
   failures,
   readReport,
-  slowestFiles,
+  slowestTests,
   type TestResult,
 } from "./results.ts";
 import { ALONE, LONGEST, rest } from "./plan.ts";
@@ -161,7 +161,7 @@ function tell(runs: readonly Run[], provided: readonly Brokers[]): number {
       .length;
   const down = brokers.filter((each) => each.failed).length;
   const failed = counts.failed + broken + down;
-  console.log(`\nThe slowest files:\n${slowestFiles(results, 10)}`);
+  console.log(`\nThe slowest tests:\n${slowestTests(results, 10)}`);
   console.log(`\n${brokerTable(results, brokers)}\n`);
   const tallies = runs.flatMap((run) => run.tallies);
   if (tallies.length > 0) console.log(`${messageTable(tallies)}\n`);
