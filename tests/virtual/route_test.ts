@@ -32,6 +32,9 @@ const HEADERS: readonly (readonly [FieldTable, FieldTable, boolean])[] = [
   [{ a: [1, "x"] }, { a: [1, "x"] }, true],
   [{ a: Uint8Array.of(120) }, { a: "x" }, true],
   [{ a: Uint8Array.of(120) }, { a: "y" }, false],
+  // A byte order mark is a part of the text.
+  [{ a: Uint8Array.of(0xef, 0xbb, 0xbf, 120) }, { a: "\ufeffx" }, true],
+  [{ a: Uint8Array.of(0xef, 0xbb, 0xbf, 120) }, { a: "x" }, false],
   [{ a: 1.5 }, { a: 1.5 }, true],
   [{ a: 1.5 }, { a: 1 }, false],
   [{ constructor: null }, {}, false],

@@ -2,7 +2,12 @@ import { assert, assertEquals } from "@std/assert";
 import { SYSTEM_CLOCK } from "../../../async/clock.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
 import { MemoryStore } from "../../../transports/memory/store.ts";
-import { createStoreTransport } from "../../../transports/store/mod.ts";
+import {
+  type Capability,
+  createStoreTransport,
+  type Store,
+} from "../../../transports/store/mod.ts";
+import type { TransportConnection } from "../../../transports/transport.ts";
 import { parseUrl } from "../../../url/mod.ts";
 import { Topology } from "../../../virtual/mod.ts";
 import {
@@ -25,25 +30,9 @@ Deno.test("what other programs have declared is listed where the store knows of 
     oldestAge: undefined,
     bytes: undefined,
   };
-  const transport = createStoreTransport({
-    name: "inspected",
-    open(_, options) {
-      const inner = new MemoryStore(new MemoryBroker(SYSTEM_CLOCK), options);
-      return Promise.resolve({
-        ...changed(inner, {}),
-        inspection: {
-          look: (queues) => Promise.resolve(queues.map(() => counts)),
-          tables: () => Promise.resolve(tables),
-        },
-      });
-    },
-  });
-  const connection = await transport.connect(parseUrl("inspected://"), {
-    heartbeat: 0,
-    transportOptions: {},
-    operationTimeout: 1000,
-    owner: "me",
-    clock: SYSTEM_CLOCK,
+  const connection = await connectTo({
+    look: (queues) => Promise.resolve(queues.map(() => counts)),
+    tables: () => Promise.resolve(tables),
   });
   const { inspection } = connection;
   assert(inspection !== undefined);
@@ -60,3 +49,43 @@ Deno.test("what other programs have declared is listed where the store knows of 
   }]);
   await connection[Symbol.asyncDispose]();
 });
+
+Deno.test("a queue of which the store knows no messages is empty, where stores do not know queues", async () => {
+  const tables = new Topology();
+  tables.apply({ type: "queue-declared", queue: queueOf("q"), owner: "" });
+  const connection = await connectTo({
+    look: (queues) => Promise.resolve(queues.map(() => undefined)),
+    tables: () => Promise.resolve(tables),
+  }, ["known-queues"]);
+  const info = await connection.inspection?.queue("q", {});
+  assert(info !== undefined);
+  const { ready, delayed, unacked, oldestAge } = info;
+  assertEquals([ready, delayed, unacked, oldestAge], [0, 0, 0, undefined]);
+  await connection[Symbol.asyncDispose]();
+});
+
+/** Connects to a memory store that has this inspection, and not all capabilities. */
+function connectTo(
+  inspection: NonNullable<Store["inspection"]>,
+  without: readonly Capability[] = [],
+): Promise<TransportConnection> {
+  const transport = createStoreTransport({
+    name: "inspected",
+    open(_, options) {
+      const inner = new MemoryStore(new MemoryBroker(SYSTEM_CLOCK), options);
+      const capabilities = inner.capabilities.difference(new Set(without));
+      return Promise.resolve({
+        ...changed(inner, {}),
+        capabilities,
+        inspection,
+      });
+    },
+  });
+  return transport.connect(parseUrl("inspected://"), {
+    heartbeat: 0,
+    transportOptions: {},
+    operationTimeout: 1000,
+    owner: "me",
+    clock: SYSTEM_CLOCK,
+  });
+}

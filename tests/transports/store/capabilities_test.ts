@@ -1,0 +1,32 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import type { Capability } from "../../../transports/store/mod.ts";
+import {
+  refusePublishing,
+  requireForQueue,
+} from "../../../transports/store/capabilities.ts";
+import { UnsupportedError } from "../../../model/errors.ts";
+import { publishing } from "../../conformance/support.ts";
+import { queueOf } from "../../support/redis_transport.ts";
+
+const NARROW: ReadonlySet<Capability> = new Set(["priority"]);
+const WIDE: ReadonlySet<Capability> = new Set(["priority", "wide-priority"]);
+
+Deno.test("a store that tells ten priorities apart refuses the eleventh, of queues and of messages", () => {
+  const declare = (most: number, capabilities: ReadonlySet<Capability>) =>
+    requireForQueue(capabilities, {
+      ...queueOf("q"),
+      arguments: { "x-max-priority": most },
+    });
+  declare(9, NARROW);
+  declare(10, WIDE);
+  assertThrows(() => declare(10, NARROW), UnsupportedError, "10");
+  const refused = (priority: number, capabilities: ReadonlySet<Capability>) =>
+    refusePublishing(
+      capabilities,
+      publishing("", "q", "text", { properties: { priority } }),
+    ) instanceof UnsupportedError;
+  assertEquals(
+    [refused(9, NARROW), refused(10, WIDE), refused(10, NARROW)],
+    [false, false, true],
+  );
+});
