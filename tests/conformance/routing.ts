@@ -222,6 +222,31 @@ export const ROUTING: readonly ConformanceCase[] = [
     },
   ),
   onBroker(
+    "CC alone and BCC alone add keys to one by which messages were routed before",
+    async (broker, harness) => {
+      const exchange = await broker.exchange("direct");
+      const queues = await Promise.all(["a", "b"].map(async (key) => {
+        const queue = await broker.queue();
+        await broker.bind(queue, exchange, key);
+        return queue;
+      }));
+      for (const name of ["none", "other", "CC", "BCC"]) {
+        const headers = name === "none" ? {} : { [name]: ["b"] };
+        await broker.publish(exchange, "a", name, { properties: { headers } });
+      }
+      const wanted = [["none", "other", "CC", "BCC"], ["CC", "BCC"]];
+      for (const [i, texts] of wanted.entries()) {
+        const queue = queues[i] ?? "";
+        const got: string[] = [];
+        for (const _ of texts) {
+          got.push(textOf(await broker.getSoon(queue)) ?? "");
+        }
+        assert.deepEqual(asTheyCome(got, harness), asTheyCome(texts, harness));
+        assert.equal(await broker.channel.get(queue, soon()), undefined);
+      }
+    },
+  ),
+  onBroker(
     "queues that CC and BCC add are reached while others declare",
     async (broker) => {
       const exchange = await broker.exchange("direct");
