@@ -1,6 +1,10 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import type { Capability } from "../../../transports/store/mod.ts";
+import type {
+  Capability,
+  MessageStore,
+} from "../../../transports/store/mod.ts";
 import {
+  refuseDedupe,
   refusePublishing,
   requireForQueue,
 } from "../../../transports/store/capabilities.ts";
@@ -28,5 +32,25 @@ Deno.test("a store that tells ten priorities apart refuses the eleventh, of queu
   assertEquals(
     [refused(9, NARROW), refused(10, WIDE), refused(10, NARROW)],
     [false, false, true],
+  );
+});
+
+Deno.test("a message is published once where all queues of a store can, or some of them say whether they can", () => {
+  const message = {
+    ...publishing("", "q", "text"),
+    dedupe: { id: "1", window: 1000, token: "mine" },
+  };
+  const refused = (
+    capabilities: readonly Capability[],
+    messages: Partial<MessageStore>,
+  ) =>
+    refuseDedupe({
+      capabilities: new Set(capabilities),
+      messages: messages as MessageStore,
+    }, message) instanceof UnsupportedError;
+  const refuseMark = () => undefined;
+  assertEquals(
+    [refused([], {}), refused(["dedupe"], {}), refused([], { refuseMark })],
+    [true, false, false],
   );
 });

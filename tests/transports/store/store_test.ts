@@ -6,6 +6,7 @@ import {
   ConnectionError,
   EncodeError,
   SettlementError,
+  UnsupportedError,
 } from "../../../model/errors.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
 import { MemoryStore } from "../../../transports/memory/store.ts";
@@ -100,6 +101,13 @@ Deno.test("a fanout exchange is broadcast where the store can, and the outcome d
   });
   const outcome = await channel.publish(message("amq.fanout", "k"));
   assertEquals(outcome, { type: "accepted", queues: undefined });
+  // Nobody keeps a mark of what is broadcast.
+  const dedupe = { id: "1", window: 1000, token: "mine" };
+  await assertRejects(
+    () => channel.publish({ ...message("amq.fanout", "k"), dedupe }),
+    UnsupportedError,
+    "with dedupe: this broker broadcasts",
+  );
   assertEquals(heard, ["amq.fanout k"]);
   assertEquals((await channel.checkQueue("q")).messageCount, 0);
   await connection[Symbol.asyncDispose]();
