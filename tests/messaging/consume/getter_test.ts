@@ -177,6 +177,9 @@ Deno.test("receive() refuses options that make no sense", async () => {
   await using connection = createConnection(`memory://${crypto.randomUUID()}`);
   const queue = connection.queue("q");
   await assertRejects(() => queue.receive({ max: 0 }), RangeError, '"max"');
+  await connection.declare([new Queue("q")]);
+  assertEquals(await queue.receive({ max: 1000, wait: 0 }), []);
+  await assertRejects(() => queue.receive({ max: 1001 }), RangeError, "1000");
   await assertRejects(
     () => queue.receive({ wait: Infinity }),
     RangeError,
