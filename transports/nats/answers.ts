@@ -11,6 +11,14 @@ export interface NatsMessage {
   readonly headers?: NatsHeaders | undefined;
 }
 
+/** A subscription. */
+export interface NatsSubscription {
+  /** Ends it; resolves when all that was on its way has come. */
+  drain(): Promise<void>;
+  /** Ends it at once. */
+  unsubscribe(): void;
+}
+
 const TEXT = new TextDecoder();
 
 /** What the server says of a request for messages; 0: it is a message, which alone has a subject for its ack. */

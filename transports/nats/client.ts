@@ -9,17 +9,15 @@ import type { Clock } from "../../async/clock.ts";
 import { Pauses } from "../../async/pause.ts";
 import { ServerTime } from "../server_time.ts";
 import { cut, dial, type DialSettings } from "./dial_client.ts";
-import { answerOf, type NatsMessage, statusError } from "./answers.ts";
+import {
+  answerOf,
+  type NatsMessage,
+  type NatsSubscription,
+  statusError,
+} from "./answers.ts";
+import { pastElections } from "./elections.ts";
 import { CODES, PermissionError } from "./errors.ts";
 import { readable, written } from "./headers.ts";
-
-/** A subscription. */
-export interface NatsSubscription {
-  /** Ends it; resolves when all that was on its way has come. */
-  drain(): Promise<void>;
-  /** Ends it at once. */
-  unsubscribe(): void;
-}
 
 /** How to connect, and to speak. */
 export interface ClientSettings extends DialSettings {
@@ -209,23 +207,21 @@ export class NatsClient {
    *
    * @throws {JetStreamError} If the answer is one.
    */
-  async call(
+  call(
     verb: string,
     body: Readonly<Record<string, unknown>> = {},
     once = false,
   ): Promise<Readonly<Record<string, unknown>>> {
-    const asked = this.#clock.now();
-    const answer = answerOf(
-      await this.request(
-        `${this.#api}.${verb}`,
-        JSON.stringify(body),
-        "",
-        once,
-      ),
-      CODES.noJetStream,
-    );
-    this.#time.hear(Date.parse(String(answer.ts)), asked);
-    return answer;
+    const subject = `${this.#api}.${verb}`;
+    const text = JSON.stringify(body);
+    const ask = async () => {
+      const asked = this.#clock.now();
+      const said = await this.request(subject, text, "", once);
+      const answer = answerOf(said, CODES.noJetStream);
+      this.#time.hear(Date.parse(String(answer.ts)), asked);
+      return answer;
+    };
+    return once ? ask() : pastElections(ask, this.#clock, this.pause);
   }
 
   /** The server's time, ms since 1970: about, or not earlier than it is. */
@@ -304,9 +300,8 @@ export class NatsClient {
   }
 
   /** Waits so many ms, and no longer than the connection lives: then it rejects. */
-  pause(duration: number): Promise<void> {
-    return this.whileOpen(this.#pauses.wait(duration));
-  }
+  readonly pause = (duration: number): Promise<void> =>
+    this.whileOpen(this.#pauses.wait(duration));
 
   /** Closes: what was published has left. */
   async close(): Promise<void> {

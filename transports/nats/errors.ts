@@ -64,8 +64,11 @@ export const CODES = {
 /** No room: for the account, the server, or its memory; the disk; a stream's own limit. */
 const NO_ROOM = [10002, 10023, 10028, 10047, 10077];
 
-/** How long a stream is waited for that is there, and does not answer, ms. */
-export const PATIENCE = 15_000;
+/**
+ * How long a stream is waited for that is there, and does not answer, or servers that elect
+ * one that does, ms: an election takes up to nine seconds, and may have to be held again.
+ */
+export const PATIENCE = 30_000;
 
 /** The longest time between two tries of that, ms. */
 export const LONGEST_PAUSE = 500;
@@ -73,8 +76,11 @@ export const LONGEST_PAUSE = 500;
 /** JetStream is off: nobody answers, for the account, or at all. */
 const NO_JETSTREAM = [CODES.noJetStream, 10039, 10076];
 
-/** A cluster that elects a leader, and has one in a moment. */
-const ELECTING = [CODES.noResponders, 10008, 10009];
+/**
+ * A cluster says that it elects a leader, and has one in a moment; or that the same message was
+ * sent before, and is not yet with as many servers as it must be.
+ */
+export const ELECTING: readonly number[] = [10008, 10009, 10158];
 
 /** Whether something was not kept for want of room, which acks make. */
 export function isFull(error: unknown): boolean {
@@ -143,7 +149,10 @@ export function dialError(broker: string, error: unknown): Error {
   if (error instanceof PermissionError) {
     return new AccessRefusedError(`Cannot ${action}: ${text}`, details);
   }
-  if (error instanceof JetStreamError && !isOf(error, ...ELECTING)) {
+  if (
+    error instanceof JetStreamError &&
+    !isOf(error, CODES.noResponders, ...ELECTING)
+  ) {
     return new PreconditionFailedError(`Cannot ${action}: ${text}`, details);
   }
   return cannotConnect(action, text, { cause: error });

@@ -8,6 +8,7 @@ import type { Handles } from "../store/put_once.ts";
 import type { StoreItem } from "../store/store.ts";
 import { answerOf } from "./answers.ts";
 import type { NatsClient } from "./client.ts";
+import { pastElections } from "./elections.ts";
 import { CODES, isOf, LONGEST_PAUSE, PATIENCE } from "./errors.ts";
 import { HEADER_ROOM, ttlHead, writeMessage, type Written } from "./message.ts";
 import { tokenOf } from "./names.ts";
@@ -120,7 +121,11 @@ export class Putter {
     // What is asked again is put once.
     const isNamed = !client.isRelayed || head.includes(ID);
     const lines = isNamed ? head : `${head}${ID}${crypto.randomUUID()}\r\n`;
-    const { seq } = answerOf(await client.request(subject, body, lines));
+    const { seq } = await pastElections(
+      async () => answerOf(await client.request(subject, body, lines)),
+      this.#clock,
+      client.pause,
+    );
     return Number(seq);
   }
 }

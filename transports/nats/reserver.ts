@@ -7,8 +7,11 @@ import type {
   ReserveOptions,
   ReserveWant,
 } from "../store/store.ts";
-import { type NatsMessage, statusOf } from "./answers.ts";
-import type { NatsSubscription } from "./client.ts";
+import {
+  type NatsMessage,
+  type NatsSubscription,
+  statusOf,
+} from "./answers.ts";
 import type { NatsContext } from "./context.ts";
 import { PermissionError, translate } from "./errors.ts";
 import { NANO, type NatsQueue, type Queues } from "./queues.ts";
@@ -354,7 +357,8 @@ export class Reserver implements QueueNotifier {
     const { client, clock, settings, settlements, tables } = this.#context;
     const times = {
       now: client.now(),
-      until: clock.now() + settings.lease,
+      // The server counts from when it sent them.
+      until: clock.now() + settings.lease - onTheWay(settings.lease),
     };
     const kept: NatsReservation[] = [];
     const over: Reservation[] = [];
@@ -386,4 +390,9 @@ export class Reserver implements QueueNotifier {
     for (const queue of [...this.#listening.keys()]) this.#stop(queue);
     await this.settled();
   }
+}
+
+/** So long, ms, a message may be on its way here, and in a busy process: less than what two renewals that fail leave. */
+function onTheWay(lease: number): number {
+  return Math.min(lease / 8, 2000);
 }

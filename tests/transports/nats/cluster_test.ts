@@ -1,4 +1,4 @@
-/** Three servers, of which each keeps all queues: one that is killed takes nothing with it. */
+/** Three servers, of which each keeps all queues: one that is killed takes nothing with it, and two are waited for. */
 
 import { assertEquals } from "@std/assert";
 import { connect } from "@nats-io/transport-node";
@@ -110,6 +110,43 @@ Deno.test({
       );
       await consumer.cancel();
       await consuming;
+    } finally {
+      await cluster.stop();
+    }
+  },
+});
+
+Deno.test({
+  name:
+    "NATS: while a cluster has no servers enough to elect one that answers, a publish waits for it",
+  ignore: !isInstalled(),
+  fn: async () => {
+    const cluster = await startNatsCluster();
+    try {
+      const [first, ...others] = cluster.servers;
+      const { host } = new URL(first?.url ?? "");
+      await using connection = createConnection(`nats://${host}/c?replicas=3`, {
+        operationTimeout: PATIENCE,
+      });
+      const queue = new Queue("orders");
+      await connection.declare(queue);
+      const raw = await connect({ servers: host });
+      for (const each of others) await each.kill();
+      await until("An answer that there is none", PATIENCE, async () => {
+        const answer = await raw.request("$JS.API.STREAM.NAMES", "", {
+          timeout: 10_000,
+        }).catch(() => undefined);
+        return Object(answer?.json()).error?.err_code === 10008;
+      });
+      await raw.close();
+      const sending = connection.send(queue, 1, { timeout: PATIENCE });
+      let isOver = false;
+      const over = () => isOver = true;
+      sending.then(over, over);
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      assertEquals(isOver, false);
+      for (const each of others) await each.restart("SIGKILL");
+      await sending;
     } finally {
       await cluster.stop();
     }
