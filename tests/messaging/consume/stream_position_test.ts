@@ -1,6 +1,7 @@
 /** The offset at which a consumer of streams goes on. */
 
 import { assertEquals, assertStrictEquals } from "@std/assert";
+import { positionsOf } from "../../../messaging/consume/stream_options.ts";
 import { StreamPositions } from "../../../messaging/consume/stream_position.ts";
 import type { Delivery } from "../../../model/message.ts";
 
@@ -54,4 +55,12 @@ Deno.test("a message without an offset moves nothing", () => {
   stream?.take(none);
   stream?.settle(none);
   assertEquals(positions.argumentsFor("s")?.[OFFSET], 5);
+});
+
+Deno.test("a consumer's offset is added to its arguments, and without one these stay", () => {
+  const given = { other: 1 };
+  const all = (offset?: number) =>
+    positionsOf({ offset, arguments: given }, ["s"]).argumentsFor("s");
+  assertEquals(all(5), { other: 1, [OFFSET]: 5 });
+  assertEquals(all(), given);
 });

@@ -2,7 +2,12 @@
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { createConnection, Exchange, OptionError, Queue } from "@dashi/mq";
-import { isBuiltIn, routes } from "../../../messaging/entities/entities.ts";
+import {
+  exchangesOf,
+  isBuiltIn,
+  routes,
+} from "../../../messaging/entities/entities.ts";
+import { hasSingleActiveConsumer } from "../../../messaging/entities/queue.ts";
 
 Deno.test("entities say whether a message reaches one of their queues, however many exchanges are between", () => {
   const source = new Exchange("source", { type: "topic" });
@@ -73,4 +78,47 @@ Deno.test("what a binding leaves out is as binding() has it", () => {
   assertEquals(bindings, [
     { exchange: "orders", routingKey: "", arguments: {} },
   ]);
+});
+
+Deno.test("an exchange that others are bound to by many ways is looked at once", () => {
+  let exchange = new Exchange("e0");
+  // Two ways at each of forty crossings: nobody has the time to go all of them.
+  for (let i = 1; i <= 40; i++) {
+    const bindings = ["a", "b"].map((name) => ({
+      exchange: new Exchange(`${name}${i}`, {
+        bindings: [{ exchange, routingKey: "", arguments: {} }],
+      }),
+      routingKey: "",
+      arguments: {},
+    }));
+    exchange = new Exchange(`e${i}`, { bindings });
+  }
+  const names = [...exchangesOf(new Queue("q", { exchange }))]
+    .map(({ name }) => name);
+  assertEquals([names.length, new Set(names).size], [121, 121]);
+  assertEquals([names.at(0), names.at(-1)], ["e0", "e40"]);
+});
+
+Deno.test("a queue has a single active consumer if its argument is true, and in no other case", () => {
+  const says = (argument?: boolean) =>
+    hasSingleActiveConsumer({
+      arguments: argument === undefined
+        ? {}
+        : { "x-single-active-consumer": argument },
+    });
+  assertEquals([says(true), says(false), says()], [true, false, false]);
+});
+
+Deno.test("a queue that is declared again brings back an exchange of its that was deleted", async () => {
+  await using connection = createConnection(`memory://${crypto.randomUUID()}`);
+  const exchange = new Exchange("orders");
+  const queue = new Queue<number>("q", { exchange, routingKey: "new" });
+  await connection.declare(queue);
+  await connection.delete(exchange);
+  await connection.declare(queue);
+  const producer = connection.producer<number>({ exchange });
+  await producer.publish(7, { routingKey: "new", mandatory: true });
+  const message = await connection.queue<number>("q").get();
+  assertEquals(message?.payload, 7);
+  await message?.ack();
 });

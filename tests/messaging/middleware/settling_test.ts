@@ -136,3 +136,22 @@ Deno.test("receivedNothing hears of each call that found nothing, and what it th
   ]);
   assertEquals(failed, new Array(3).fill("receivedNothing"));
 });
+
+Deno.test("a settlement of one message is told as that of one, whatever becomes of it", async () => {
+  await using connection = open();
+  const queue = new Queue("one");
+  const told: unknown[] = [];
+  connection.use({
+    settle({ action, multiple }, next) {
+      told.push([action, multiple]);
+      return next();
+    },
+  });
+  await connection.send(queue, 1);
+  const handle = connection.queue("one");
+  await (await handle.get())?.requeue();
+  await (await handle.get())?.reject();
+  await connection.send(queue, 2);
+  await (await handle.get())?.ack();
+  assertEquals(told, [["requeue", false], ["reject", false], ["ack", false]]);
+});
