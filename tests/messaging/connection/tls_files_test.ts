@@ -45,6 +45,16 @@ Deno.test("files that a URL names for TLS are read by readFile before each conne
   assertEquals(seen.length, 2);
 });
 
+Deno.test("one file of a URL is read, too", async () => {
+  const { seen, transport } = noting();
+  await using connection = createConnection(
+    "noting://files?ssl_ca_certs=/etc/ca.pem",
+    { transport, readFile: (path) => `text of ${path}` },
+  );
+  await connection.connect();
+  assertEquals(Object(seen[0]).ca, "text of /etc/ca.pem");
+});
+
 Deno.test("a file that cannot be read is told by its parameter and path, and nothing is sent", async () => {
   const { seen, transport, url } = noting();
   // deno-lint-ignore no-explicit-any -- as from no compiler

@@ -2,9 +2,11 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
+  ChannelError,
   ClosedError,
   ConnectionError,
   createConnection,
+  NotFoundError,
   OptionError,
   Queue,
   TimeoutError,
@@ -144,6 +146,37 @@ Deno.test("receive() takes many by one request, where the broker has that", asyn
   assertEquals(messages.map(({ payload }) => payload), [0, 1, 2, 3, 4]);
   assertEquals((await queue.receive({ max: 5 })).length, 2);
   assertEquals(asked, [5, 5, 3]);
+});
+
+Deno.test("receive() whose channel has ended, by another call perhaps, takes messages by a new one", async () => {
+  let asked = 0;
+  const transport = withChannels((channel) => {
+    const getMany = channel.getMany?.bind(channel);
+    assert(getMany !== undefined);
+    channel.getMany = (...given) => {
+      if (asked++ > 0) return getMany(...given);
+      const details = { code: "channel-closed", outcome: "not-sent" } as const;
+      return Promise.reject(new ChannelError("it has ended", details));
+    };
+  });
+  const url = `memory://${crypto.randomUUID()}`;
+  await using connection = createConnection(url, { transport });
+  await connection.send(new Queue("q"), 7);
+  const messages = await connection.queue("q").receive({ wait: 0 });
+  assertEquals(messages.map(({ payload }) => payload), [7]);
+});
+
+Deno.test("who asks for messages of a queue that is not there is told which may have been meant", async () => {
+  await using connection = createConnection(`memory://${crypto.randomUUID()}`);
+  await connection.declare(new Queue("orders"));
+  const queue = connection.queue("ordres");
+  for (
+    const ask of [
+      () => queue.get(),
+      () => queue.receive({ wait: 0 }),
+      () => queue.peek(),
+    ]
+  ) await assertRejects(ask, NotFoundError, 'did you mean "orders"?');
 });
 
 Deno.test("receive() that could not consume while it waited does not say that the queue is empty", async () => {
