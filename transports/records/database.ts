@@ -218,11 +218,11 @@ function checkRow(row: Row | undefined): void {
 }
 
 function checkRevision(revision: unknown): void {
-  if (typeof revision !== "string" || !/^[0-9]/.test(revision)) {
+  if (typeof revision !== "string" || !/^[1-9]/.test(revision)) {
     throw mistake(
       "revision",
       revision,
-      'a string that begins with a count: "3"',
+      'a string that begins with a count, from 1 on: "3"',
     );
   }
 }

@@ -47,7 +47,7 @@ export interface Range {
   readonly start: string;
   /** The id before which the range ends; it may end in U+007F. */
   readonly end: string;
-  /** The maximum number of rows: a whole number. */
+  /** The maximum number of rows: a whole number. Fewer say that the range ends with them. */
   readonly limit: number;
   /** Whether the fields are wanted; names and revisions always are. */
   readonly withFields: boolean;

@@ -26,6 +26,7 @@ const writing = (...results: readonly unknown[]): Verbs => ({
 const MISTAKES: readonly (readonly [string, Verbs, string])[] = [
   ["an id in bytes", listing({ id: new Uint8Array(2) }), "the id of a"],
   ["a revision that is a number", listing({ revision: 3 }), "Cannot use 3 as"],
+  ["a first revision of 0", listing({ revision: "0" }), '"0" as the'],
   ["a revision without a count", listing({ revision: "r3" }), '"r3" as the'],
   ["more rows than were asked for", listing({}, {}), "must be 1 or less"],
   ["a row before the range", listing({ id: "a" }), "they must be in order"],
