@@ -44,7 +44,7 @@ export function test(
 export function testAlone(
   name: string,
   run: () => Promise<void>,
-  patience = 60_000,
+  patience = 180_000,
   isSlow = false,
   reason: string | undefined = undefined,
 ): void {

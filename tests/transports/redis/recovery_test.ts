@@ -37,8 +37,8 @@ test("a consumer whose connection is lost while it is cancelled is cancelled", a
 test("a consumer goes on after a server that was silent while it consumed again (row 1)", async (server) => {
   await using proxy = Proxy.to(server.url);
   await using connection = connectTo(proxy.urlOf(server.url), {
-    operationTimeout: 300,
-    connectTimeout: 300,
+    operationTimeout: 2000,
+    connectTimeout: 2000,
     heartbeat: 0,
   });
   const queue = new Queue("silent");
