@@ -70,7 +70,8 @@ export class NatsClient {
   readonly #pending = new Set<(error: Error) => void>();
   readonly #api: string;
   readonly #isBehind: boolean;
-  readonly #clock: Clock;
+  /** What its times go by. */
+  readonly clock: Clock;
   readonly #pauses: Pauses;
   readonly #time: ServerTime;
   #count = 0;
@@ -84,7 +85,7 @@ export class NatsClient {
     this.#connection = connection;
     this.#api = api;
     this.#isBehind = domain !== undefined;
-    this.#clock = clock;
+    this.clock = clock;
     this.#pauses = new Pauses(clock);
     this.#time = new ServerTime(clock);
     const skip = this.#inbox.length + 1;
@@ -215,13 +216,13 @@ export class NatsClient {
     const subject = `${this.#api}.${verb}`;
     const text = JSON.stringify(body);
     const ask = async () => {
-      const asked = this.#clock.now();
+      const asked = this.clock.now();
       const said = await this.request(subject, text, "", once);
       const answer = answerOf(said, CODES.noJetStream);
       this.#time.hear(Date.parse(String(answer.ts)), asked);
       return answer;
     };
-    return once ? ask() : pastElections(ask, this.#clock, this.pause);
+    return once ? ask() : pastElections(this, ask);
   }
 
   /** The server's time, ms since 1970: about, or not earlier than it is. */
@@ -231,7 +232,7 @@ export class NatsClient {
 
   /** The first number of a stream's messages that no earlier stream of its name has given. */
   freshSequence(): number {
-    return Math.max(1, Math.floor(this.#clock.wall() * 1000));
+    return Math.max(1, Math.floor(this.clock.wall() * 1000));
   }
 
   /** Listens to a subject as long as the connection lives. */
@@ -300,8 +301,9 @@ export class NatsClient {
   }
 
   /** Waits so many ms, and no longer than the connection lives: then it rejects. */
-  readonly pause = (duration: number): Promise<void> =>
-    this.whileOpen(this.#pauses.wait(duration));
+  pause(duration: number): Promise<void> {
+    return this.whileOpen(this.#pauses.wait(duration));
+  }
 
   /** Closes: what was published has left. */
   async close(): Promise<void> {
@@ -324,7 +326,7 @@ export class NatsClient {
       ? { reply }
       : { reply, headers: written(head) as unknown as MsgHdrs };
     const isAgain = this.isRelayed && !once;
-    const askedAt = isAgain ? this.#clock.now() : undefined;
+    const askedAt = isAgain ? this.clock.now() : undefined;
     this.#waiting.set(token, { subject, data, options, askedAt, take });
     try {
       this.#connection.publish(subject, data, options);
@@ -337,9 +339,9 @@ export class NatsClient {
 
   /** Asks again what nobody has answered, as long as anything waits. */
   #askAgain(): void {
-    this.#stopAsking ??= this.#clock.timer(() => {
+    this.#stopAsking ??= this.clock.timer(() => {
       this.#stopAsking = undefined;
-      const now = this.#clock.now();
+      const now = this.clock.now();
       let isAny = false;
       for (const waiting of this.#waiting.values()) {
         const { subject, data, options, askedAt } = waiting;

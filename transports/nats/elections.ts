@@ -6,16 +6,15 @@ import { ELECTING, isOf, LONGEST_PAUSE, PATIENCE } from "./errors.ts";
  * nothing, or that they are still about what was asked before.
  *
  * @typeParam T The type of the answer.
+ * @param client The client, whose pauses end with its connection.
  * @param ask Asks once.
- * @param clock The clock.
- * @param pause Waits so many ms; rejects when the connection ends.
  * @returns The answer.
  */
 export async function pastElections<T>(
+  client: { readonly clock: Clock; pause(duration: number): Promise<void> },
   ask: () => Promise<T>,
-  clock: Clock,
-  pause: (duration: number) => Promise<void>,
 ): Promise<T> {
+  const { clock } = client;
   const until = clock.now() + PATIENCE;
   for (;;) {
     try {
@@ -23,6 +22,6 @@ export async function pastElections<T>(
     } catch (error) {
       if (!isOf(error, ...ELECTING) || clock.now() > until) throw error;
     }
-    await pause(LONGEST_PAUSE);
+    await client.pause(LONGEST_PAUSE);
   }
 }

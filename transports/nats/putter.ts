@@ -122,9 +122,8 @@ export class Putter {
     const isNamed = !client.isRelayed || head.includes(ID);
     const lines = isNamed ? head : `${head}${ID}${crypto.randomUUID()}\r\n`;
     const { seq } = await pastElections(
+      client,
       async () => answerOf(await client.request(subject, body, lines)),
-      this.#clock,
-      client.pause,
     );
     return Number(seq);
   }
