@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { type ConnectionEvent, createConnection, Queue } from "@dashi/mq";
 import { until } from "../conformance/support.ts";
 import { onEach } from "../support/targets.ts";
+import { block } from "../support/standing_loop.ts";
 
 /** ms; a server that does not hear for two of these of a connection ends it. */
 const HEARTBEAT = 1000;
@@ -64,9 +65,3 @@ onEach(
     await told;
   },
 );
-
-/** Does nothing else for so many ms, and needs no processor for that. */
-function block(duration: number): void {
-  const nothing = new Int32Array(new SharedArrayBuffer(4));
-  Atomics.wait(nothing, 0, 0, duration);
-}

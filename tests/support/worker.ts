@@ -10,6 +10,7 @@ import {
   type RunOptions,
 } from "@dashi/mq";
 import { JsonProcess } from "./json_process.ts";
+import { block } from "./standing_loop.ts";
 
 const PROGRAM = new URL(import.meta.url).pathname;
 const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
@@ -141,7 +142,7 @@ async function main(work: Work): Promise<void> {
         const { signal } = message;
         sayGot(message);
         if (message.deliveryInfo.redelivered) continue;
-        block(message, signal);
+        blockFirst(message, signal);
       }
       return;
     }
@@ -193,7 +194,7 @@ async function main(work: Work): Promise<void> {
 }
 
 /** When it is told for how long: blocks the event loop, and acks then. */
-async function block(
+async function blockFirst(
   message: Message<number>,
   signal: AbortSignal,
 ): Promise<void> {
@@ -201,7 +202,7 @@ async function block(
   const count = await Deno.stdin.read(chunk);
   if (count === null) return;
   const duration = Number(new TextDecoder().decode(chunk.subarray(0, count)));
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, duration);
+  block(duration);
   const acked = await message.ack().then(
     () => "acked",
     (error: unknown) =>

@@ -3,6 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { createConnection, Queue, SettlementError } from "@dashi/mq";
 import { RawClient, testOnServer } from "../../support/beanstalk.ts";
+import { block } from "../../support/standing_loop.ts";
 
 testOnServer(
   "a lease is renewed while a handler works: one delivery",
@@ -53,7 +54,7 @@ testOnServer(
     while (await other.number("stats-tube blocked", "current-waiting") === 0);
     // The event loop stands still beyond the lease, and for less than two of them, with three
     // seconds more where the machine does.
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 8000);
+    block(8000);
     const error: unknown = await message.ack().then(() => undefined, (e) => e);
     const isTaken = (await taken).line.startsWith("RESERVED");
     // Version 1.12 may forget to look at the time of a consumer that says nothing.

@@ -3,6 +3,7 @@ import { type Connection, Queue } from "@dashi/mq";
 import { Proxy } from "../../support/proxy.ts";
 import { connectTo, nextLoss, pause, Raw, test } from "../../support/redis.ts";
 import { SLACK } from "../../support/slack.ts";
+import { block } from "../../support/standing_loop.ts";
 
 /** A consumer that waits for messages while something happens to its connection. */
 async function assertResumes(
@@ -140,7 +141,7 @@ test(
     let isLost = false;
     lost.then(() => isLost = true, () => {});
     for (let i = 0; i < 2; i++) {
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3500);
+      block(3500);
       await pause(0);
     }
     await pause(2000);
