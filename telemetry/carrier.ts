@@ -5,6 +5,7 @@ import type {
   SpanContext,
   TextMapPropagator,
 } from "./api_client.ts";
+import { extended, extensible } from "./contexts.ts";
 
 /** Headers that a context is being written to: the given ones, and those that are added. */
 interface Carrier {
@@ -51,9 +52,12 @@ export class Propagation {
    * @returns The base with the span and the baggage of the message, as far as there are.
    */
   extract(base: Context, headers: FieldTable): Context {
-    return this.#own === undefined
-      ? this.#api.propagation.extract(base, headers, GETTER)
-      : this.#own.extract(base, headers, GETTER);
+    const from = extensible(base);
+    return extended(
+      this.#own === undefined
+        ? this.#api.propagation.extract(from, headers, GETTER)
+        : this.#own.extract(from, headers, GETTER),
+    );
   }
 
   /**

@@ -1,6 +1,5 @@
 import type { Queue } from "../messaging/entities/queue.ts";
 import type {
-  ConnectionEvent,
   IncomingMessage,
   Message,
   Middleware,
@@ -11,33 +10,53 @@ import type {
   Settlement,
 } from "../messaging/mod.ts";
 import { ReceivedMessage } from "../messaging/consume/message.ts";
+import type {
+  Observer,
+  ProcessWatch,
+  PublishOrigin,
+  PublishWatch,
+  Watch,
+} from "../messaging/middleware/hooks.ts";
+import {
+  NO_HEADERS,
+  observedBy,
+  watched,
+} from "../messaging/middleware/observer.ts";
 import type { FieldTable } from "../model/field_table.ts";
+import type { Publishing } from "../model/message.ts";
 import type { Context, Link, Span } from "./api_client.ts";
-import { depthsOf } from "./depths.ts";
+import { extensible } from "./contexts.ts";
+import { ConnectionEvents } from "./events.ts";
 import type { Operation, Operations, OperationType } from "./operations.ts";
 import {
   baseOf,
   cameWith,
+  cannotRecord,
   contextOf,
   endWith,
   errorType,
   identify,
   type Ids,
   linksTo,
+  type Place,
+  placeOf,
   quietly,
   type Recorder,
-  Recording,
 } from "./recorder.ts";
+import {
+  HandlerCall,
+  isCallOf,
+  PublishRecording,
+  SettleRecording,
+} from "./recordings.ts";
 
 /** Records the operations of one connection. */
-export class ConnectionTelemetry {
+export class ConnectionTelemetry implements Observer {
   readonly #recorder: Recorder;
   readonly #host: MiddlewareHost;
-  /** The calls of handlers: what becomes of a message belongs there. */
+  /** The calls of handlers for messages that keep none. */
   readonly #calls = new WeakMap<Message<unknown>, HandlerCall>();
-  #operations: Operations;
-  #wasOpen = false;
-  readonly #stopDepths: (() => void) | undefined;
+  readonly #events: ConnectionEvents;
 
   /** Makes one, of a connection that may have none of its messages on the way yet. */
   constructor(
@@ -47,18 +66,12 @@ export class ConnectionTelemetry {
   ) {
     this.#recorder = recorder;
     this.#host = host;
-    this.#operations = recorder.meters.operations(host.info());
-    this.#wasOpen = host.state.type === "open";
-    this.#stopDepths = depthOf.length === 0
-      ? undefined
-      : recorder.meters.watchDepths(() =>
-        depthsOf(depthOf, host, (name) => this.#operations.queue(name))
-      );
+    this.#events = new ConnectionEvents(recorder, host, depthOf);
   }
 
-  /** The hooks. */
+  /** The hooks, for which it is an observer alike. */
   get middleware(): Middleware {
-    return {
+    return observedBy({
       publish: (message, next) => this.#publish(message, next),
       receive: (message) => {
         quietly(this.#recorder, () => this.#receive(message));
@@ -66,33 +79,73 @@ export class ConnectionTelemetry {
       receivedNothing: (call) => {
         quietly(this.#recorder, () => this.#receivedNothing(call));
       },
-      process: (message, next) => this.#process([message], next, false),
-      processBatch: (messages, next) => this.#process(messages, next, true),
+      process: (message, next) => this.#process(message, undefined, next),
+      processBatch: (messages, next) =>
+        this.#process(messages[0], messages, next),
       settle: (settlement, next) => this.#settle(settlement, next),
-      event: (event) => this.#event(event),
-    };
+      event: (event) => this.#events.event(event),
+    }, this);
+  }
+
+  publish(
+    origin: PublishOrigin,
+    { exchange, routingKey, properties }: Publishing,
+    request: Message<unknown> | undefined,
+  ): PublishWatch | undefined {
+    try {
+      const { headers = NO_HEADERS } = properties;
+      const place = { exchange, routingKey };
+      return this.#beginPublish(origin, place, headers, properties, request);
+    } catch (error) {
+      return cannotRecord(this.#recorder, error);
+    }
+  }
+
+  process(message: Message<unknown>): ProcessWatch | undefined {
+    try {
+      return this.#beginProcess(message, undefined);
+    } catch (error) {
+      return cannotRecord(this.#recorder, error);
+    }
+  }
+
+  settle(
+    action: Settlement["action"],
+    message: Message<unknown>,
+  ): Watch | undefined {
+    try {
+      return this.#beginSettle(action, message);
+    } catch (error) {
+      return cannotRecord(this.#recorder, error);
+    }
   }
 
   #publish(
     message: OutgoingMessage,
     next: (changes?: OutgoingChanges) => Promise<void>,
   ): Promise<void> {
-    const begun = quietly(this.#recorder, () => this.#beginPublish(message));
+    const { origin, headers, properties, request } = message;
+    const begun = quietly(
+      this.#recorder,
+      () => this.#beginPublish(origin, message, headers, properties, request),
+    );
     if (begun === undefined) return next();
-    const { headers, ended } = begun;
-    return this.#settled(
-      () => next(headers === message.headers ? undefined : { headers }),
-      ended,
+    const { headers: sent } = begun;
+    return promised(
+      () => next(sent === headers ? undefined : { headers: sent }),
+      begun,
     );
   }
 
-  #beginPublish(message: OutgoingMessage): {
-    readonly headers: FieldTable;
-    readonly ended: Ended;
-  } {
-    const { api, tracer, meters, propagation } = this.#recorder;
+  #beginPublish(
+    origin: PublishOrigin,
+    { exchange, routingKey }: Omit<Place, "queue">,
+    headers: FieldTable,
+    ids: Ids,
+    request: Message<unknown> | undefined,
+  ): PublishRecording {
+    const { api, tracer, propagation } = this.#recorder;
     const { context, trace, SpanKind } = api;
-    const { origin, exchange, routingKey, headers, request } = message;
     const isSent = origin !== "outbox";
     const operation = isSent
       ? this.#operations.publish(exchange, routingKey)
@@ -105,25 +158,23 @@ export class ConnectionTelemetry {
       attributes: operation.span,
       links,
     }, parent);
-    if (span.isRecording()) identify(span, message.properties);
-    const queue = exchange === "" ? routingKey : undefined;
-    this.#locate(span, queue);
-    const recording = new Recording(this.#recorder, span);
+    if (span.isRecording()) identify(span, ids);
     const added = links.length > 0
       ? headers
-      : propagation.inject(trace.setSpan(parent, span), headers);
-    const { metric } = operation;
-    if (isSent) meters.handling(metric, 1);
-    return {
-      headers: added,
-      ended: (error) => {
-        // The first message to a queue has found it out.
-        this.#locate(span, queue);
-        const took = recording.end(error);
-        if (isSent) meters.published(metric, took, error);
-        else meters.operated(metric, took, error);
-      },
-    };
+      : propagation.inject(trace.setSpan(extensible(parent), span), headers);
+    // The first message to a queue finds it out.
+    const locate = exchange === "" && this.#operations.isSqs
+      ? (span: Span) => this.#locate(span, routingKey)
+      : undefined;
+    locate?.(span);
+    return new PublishRecording(
+      this.#recorder,
+      span,
+      operation.metric,
+      added,
+      isSent,
+      locate,
+    );
   }
 
   #receive(message: IncomingMessage): void {
@@ -169,74 +220,70 @@ export class ConnectionTelemetry {
 
   /** Handlers that return at once stay without a promise. */
   #process(
-    messages: readonly Message<unknown>[],
+    first: Message<unknown> | undefined,
+    batch: readonly Message<unknown>[] | undefined,
     next: () => void | Promise<void>,
-    isBatch: boolean,
   ): void | Promise<void> {
-    const [first] = messages;
-    const begun = first === undefined ? undefined : quietly(
+    const call = first && quietly(
       this.#recorder,
-      () => this.#beginProcess(first, messages, isBatch),
+      () => this.#beginProcess(first, batch),
     );
-    if (begun === undefined) return next();
-    const { context, ended } = begun;
+    if (call === undefined) return next();
     let running: void | Promise<void>;
     try {
-      running = this.#recorder.api.context.with(context, next);
+      running = this.#recorder.api.context.with(call.context, next);
     } catch (error) {
-      this.#end(ended, errorType(error));
+      call.failed(error);
       throw error;
     }
-    return running === undefined
-      ? this.#end(ended, undefined)
-      : this.#settled(() => running, ended);
+    return running === undefined ? call.ended() : promised(() => running, call);
   }
 
   #beginProcess(
     first: Message<unknown>,
-    messages: readonly Message<unknown>[],
-    isBatch: boolean,
-  ): { readonly context: Context; readonly ended: Ended } {
-    const { api, tracer, meters } = this.#recorder;
+    batch: readonly Message<unknown>[] | undefined,
+  ): HandlerCall {
+    const { api, tracer } = this.#recorder;
     const { trace, SpanKind } = api;
-    const operation = this.#operation("process", "process", first.deliveryInfo);
-    const { parent, links } = isBatch
-      ? this.#batch(messages)
-      : this.#single(first);
+    const place = placeOf(first);
+    const operation = this.#operation("process", "process", place);
+    const { parent, links } = batch === undefined
+      ? this.#single(first)
+      : this.#batch(batch);
     const span = tracer.startSpan(operation.spanName, {
       kind: SpanKind.CONSUMER,
       attributes: operation.span,
       links,
     }, parent);
-    this.#locate(span, first.deliveryInfo.queue);
+    this.#locate(span, place.queue);
     if (span.isRecording()) {
-      if (isBatch) {
-        span.setAttribute("messaging.batch.message_count", messages.length);
-      } else {
+      if (batch === undefined) {
         this.#identify(span, cameWith(first), first);
         const { attempt } = first;
         if (attempt > 1) span.setAttribute("dashi.attempt", attempt);
+      } else {
+        span.setAttribute("messaging.batch.message_count", batch.length);
       }
     }
-    const active = trace.setSpan(parent, span);
-    const call = { context: active, links: isBatch ? undefined : links };
-    for (const each of messages) this.#calls.set(each, call);
-    const recording = new Recording(this.#recorder, span);
-    const { length: count } = messages;
-    const { metric } = operation;
-    meters.handling(metric, count);
-    return {
-      context: active,
-      ended: (error) =>
-        meters.processed(metric, count, recording.end(error), error),
-    };
+    const call = new HandlerCall(
+      this.#recorder,
+      span,
+      operation.metric,
+      this,
+      trace.setSpan(extensible(parent), span),
+      batch === undefined ? links : undefined,
+      batch === undefined ? 1 : batch.length,
+    );
+    if (batch === undefined) this.#keep(first, call);
+    else for (const each of batch) this.#keep(each, call);
+    return call;
   }
 
   #single(message: Message<unknown>): Beginning {
     const { api: { propagation, trace }, continueTrace } = this.#recorder;
-    const came = cameWith(message);
     const base = baseOf(this.#recorder);
-    const context = contextOf(this.#recorder, base, came.headers ?? {});
+    const { headers = NO_HEADERS } = cameWith(message);
+    const context = contextOf(this.#recorder, base, headers);
     const creation = trace.getSpanContext(context);
     return {
       parent: continueTrace || creation === undefined
@@ -252,94 +299,41 @@ export class ConnectionTelemetry {
     return {
       parent: baseOf(this.#recorder),
       links: messages.flatMap((each) =>
-        linksTo(this.#recorder, cameWith(each).headers ?? {})
+        linksTo(this.#recorder, cameWith(each).headers ?? NO_HEADERS)
       ),
     };
   }
 
-  #settle(settlement: Settlement, next: () => Promise<void>): Promise<void> {
-    const ended = quietly(this.#recorder, () => this.#beginSettle(settlement));
-    return ended === undefined ? next() : this.#settled(next, ended);
+  #settle(
+    { action, message }: Settlement,
+    next: () => Promise<void>,
+  ): Promise<void> {
+    const begun = this.settle(action, message);
+    return begun === undefined ? next() : promised(next, begun);
   }
 
-  #beginSettle(settlement: Settlement): Ended {
-    const { api, tracer, meters } = this.#recorder;
-    const { action, message } = settlement;
-    const operation = this.#operation(action, "settle", message.deliveryInfo);
+  #beginSettle(
+    action: Settlement["action"],
+    message: Message<unknown>,
+  ): SettleRecording {
+    const { api, tracer } = this.#recorder;
+    const place = placeOf(message);
+    const operation = this.#operation(action, "settle", place);
     const came = cameWith(message);
     const call = this.#callFor(message);
     const span = tracer.startSpan(operation.spanName, {
       kind: api.SpanKind.CLIENT,
       attributes: operation.span,
-      links: call?.links ?? linksTo(this.#recorder, came.headers ?? {}),
+      links: call?.links ??
+        linksTo(this.#recorder, came.headers ?? NO_HEADERS),
     }, call?.context ?? api.context.active());
     if (span.isRecording()) this.#identify(span, came, message);
-    this.#locate(span, message.deliveryInfo.queue);
-    const recording = new Recording(this.#recorder, span);
-    return (error) =>
-      meters.operated(operation.metric, recording.end(error), error);
+    this.#locate(span, place.queue);
+    return new SettleRecording(this.#recorder, span, operation.metric);
   }
 
-  /** Tells that an operation has ended. */
-  #end(ended: Ended, error: string | undefined): void {
-    quietly(this.#recorder, () => ended(error));
-  }
-
-  /** Calls a function, and tells how its promise has settled before the caller knows. */
-  #settled(call: () => Promise<void>, ended: Ended): Promise<void> {
-    let promise: Promise<void>;
-    try {
-      promise = call();
-    } catch (error) {
-      promise = Promise.reject(error);
-    }
-    return promise.then(
-      () => this.#end(ended, undefined),
-      (error) => {
-        this.#end(ended, errorType(error));
-        throw error;
-      },
-    );
-  }
-
-  #event(event: ConnectionEvent): void {
-    const { meters } = this.#recorder;
-    switch (event.type) {
-      case "state":
-        if (event.state.type === "open") this.#opened();
-        else if (event.state.type === "closed") this.#stopDepths?.();
-        break;
-      case "handler-failed":
-        if (event.next?.type === "retry") {
-          const { queue, error } = event;
-          meters.retried(this.#operations.queue(queue), errorType(error));
-        }
-        break;
-      case "rejected":
-        // Other brokers' dead letters are told by themselves.
-        if (this.#operations.isRabbit) this.#gaveUp(event.queue, "rejected");
-        break;
-      case "dead-lettered":
-        this.#gaveUp(event.queue, event.reason);
-        break;
-      case "parked":
-      case "dropped":
-      case "quarantined":
-        this.#gaveUp(event.queue, event.type);
-    }
-  }
-
-  /** It may be connected to another server than before. */
-  #opened(): void {
-    const { meters } = this.#recorder;
-    this.#operations = meters.operations(this.#host.info());
-    if (this.#wasOpen) meters.reconnected(this.#operations.queue(""));
-    this.#wasOpen = true;
-  }
-
-  #gaveUp(queue: string, reason: string): void {
-    const { meters } = this.#recorder;
-    meters.deadLettered(this.#operations.queue(queue), reason);
+  get #operations(): Operations {
+    return this.#events.operations;
   }
 
   #operation(
@@ -357,8 +351,19 @@ export class ConnectionTelemetry {
     if (url !== undefined) span.setAttribute("aws.sqs.queue.url", url);
   }
 
+  /** In the message, for a weak map costs with each collection of garbage. */
+  #keep(message: Message<unknown>, call: HandlerCall): void {
+    if (
+      message instanceof ReceivedMessage &&
+      (message.kept === undefined || isCallOf(message.kept, this))
+    ) message.kept = call;
+    else this.#calls.set(message, call);
+  }
+
   #callFor(message: Message<unknown> | undefined): HandlerCall | undefined {
-    return message === undefined ? undefined : this.#calls.get(message);
+    if (message === undefined) return undefined;
+    const kept = message instanceof ReceivedMessage && message.kept;
+    return isCallOf(kept, this) ? kept : this.#calls.get(message);
   }
 
   #identify(
@@ -374,22 +379,15 @@ export class ConnectionTelemetry {
   }
 }
 
-/** Told when an operation has ended: the kind of its error, if it has failed. */
-type Ended = (error: string | undefined) => void;
-
-/** The call of a handler for a message. */
-interface HandlerCall {
-  /** The context that it was called in. */
-  readonly context: Context;
-  /** The links of its span; `undefined` for one of several messages. */
-  readonly links: Link[] | undefined;
-}
-
-/** The origin of a message. */
-interface Place {
-  readonly exchange: string;
-  readonly routingKey: string;
-  readonly queue: string;
+/** Calls a function, and tells how its promise has settled before the caller knows. */
+function promised(call: () => Promise<void>, watch: Watch): Promise<void> {
+  let promise: Promise<void>;
+  try {
+    promise = call();
+  } catch (error) {
+    promise = Promise.reject(error);
+  }
+  return watched(promise, watch);
 }
 
 /** All that the span of a handler begins with. */

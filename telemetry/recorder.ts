@@ -27,35 +27,6 @@ export interface Ids {
   readonly correlationId?: string | undefined;
 }
 
-/** The span of an operation that goes on, and when it began, ms. */
-export class Recording {
-  readonly #recorder: Recorder;
-  readonly span: Span;
-  readonly #began = performance.now();
-
-  /** Makes one that begins now. */
-  constructor(recorder: Recorder, span: Span) {
-    this.#recorder = recorder;
-    this.span = span;
-  }
-
-  /**
-   * Ends its span, with the kind of its error alone: the text of one may show bodies and
-   * secrets.
-   *
-   * @param error The kind of its error, if it has failed.
-   * @returns How long it took, seconds.
-   */
-  end(error: string | undefined): number {
-    const took = (performance.now() - this.#began) / 1000;
-    quietly(
-      this.#recorder,
-      () => endWith(this.#recorder, this.span, error),
-    );
-    return took;
-  }
-}
-
 /**
  * Ends a span, with the kind of an error.
  *
@@ -84,15 +55,25 @@ export function endWith(
  * @returns What that returns; `undefined` if it fails.
  */
 export function quietly<T>(
-  { api }: Recorder,
+  recorder: Recorder,
   record: () => T,
 ): T | undefined {
   try {
     return record();
   } catch (error) {
-    api.diag.error("@dashi/mq: cannot record an operation", error);
-    return undefined;
+    return cannotRecord(recorder, error);
   }
+}
+
+/**
+ * As {@linkcode quietly}, for what has been thrown already: a function for each message
+ * costs.
+ *
+ * @param recorder The tools.
+ * @param error The error.
+ */
+export function cannotRecord({ api }: Recorder, error: unknown): undefined {
+  api.diag.error("@dashi/mq: cannot record an operation", error);
 }
 
 /**
@@ -166,4 +147,21 @@ export function cameWith(message: Message<unknown>): MessageProperties {
   return message instanceof ReceivedMessage
     ? message.receivedProperties
     : message.properties;
+}
+
+/** The origin of a message. */
+export interface Place {
+  readonly exchange: string;
+  readonly routingKey: string;
+  readonly queue: string;
+}
+
+/**
+ * Says where a message comes from: `deliveryInfo` would be an object more.
+ *
+ * @param message The message.
+ * @returns Its origin.
+ */
+export function placeOf(message: Message<unknown>): Place {
+  return message instanceof ReceivedMessage ? message : message.deliveryInfo;
 }

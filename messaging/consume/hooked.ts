@@ -1,4 +1,6 @@
-import type { InUse, ProcessHook } from "../middleware/hooks.ts";
+import { isThenable } from "../../async/thenable.ts";
+import type { InUse, Observer, ProcessHook } from "../middleware/hooks.ts";
+import { watched } from "../middleware/observer.ts";
 import type { AskInvalid, Handler } from "./checked.ts";
 import type { Message, ReceivedMessage } from "./message.ts";
 
@@ -20,10 +22,12 @@ export function receiving<T>(
   ask: AskInvalid<T> | undefined,
 ): Handler<T> {
   if (uses === undefined || typeof handler !== "function") return handler;
-  return (message) =>
-    uses.hooks?.receive === undefined
+  return (message) => {
+    const { hooks } = uses;
+    return hooks?.receive === undefined || hooks.observer !== undefined
       ? handler(message)
       : received(message, handler, ask);
+  };
 }
 
 function received<T>(
@@ -55,11 +59,33 @@ export function processing<T>(
 ): (message: Message<T>) => void | Promise<void> {
   if (uses === undefined || typeof handler !== "function") return handler;
   return (message) => {
-    const hook = uses.hooks?.process;
-    return hook === undefined
-      ? handler(message)
-      : processed(hook, handler, message);
+    const { hooks } = uses;
+    const hook = hooks?.process;
+    if (hook === undefined) return handler(message);
+    return hooks?.observer === undefined
+      ? processed(hook, handler, message)
+      : observed(hooks.observer, handler, message);
   };
+}
+
+/** Calls a handler that an observer watches. One that returns at once costs no promise. */
+function observed<T>(
+  observer: Observer,
+  handler: (message: Message<T>) => void | Promise<void>,
+  message: Message<T>,
+): void | Promise<void> {
+  const watch = observer.process(message);
+  if (watch === undefined) return handler(message);
+  let running: void | Promise<void>;
+  try {
+    running = watch.call(handler, message);
+  } catch (error) {
+    watch.failed(error);
+    throw error;
+  }
+  return isThenable(running)
+    ? watched(Promise.resolve(running), watch)
+    : watch.ended();
 }
 
 /** Calls a handler of a message, or of several, within a hook. Apart, for a function that makes functions costs more even where it makes none. */

@@ -30,6 +30,7 @@ import { attemptOf } from "./handler_retry.ts";
 import { textOfMessage } from "./message_text.ts";
 import { inspectBy } from "../inspect_by.ts";
 import { notPassedOn } from "../middleware/late.ts";
+import { watched } from "../middleware/observer.ts";
 import { hasSingleActiveConsumer, Queue } from "../entities/queue.ts";
 import type { DelayedRetry } from "../entities/queue_options.ts";
 import { type KnownOptions, optionsOf } from "../known_options.ts";
@@ -160,6 +161,7 @@ export class ReceivedMessage<T> implements Message<T> {
   /** Whether it has passed the middlewares. */
   #hasPassed = false;
   #refusal: Error | undefined;
+  #kept: unknown;
 
   /** Makes a message of a delivery. */
   constructor(delivery: Delivery, source: Source, reading: Reading<T>) {
@@ -211,6 +213,21 @@ export class ReceivedMessage<T> implements Message<T> {
   /** As they came. */
   get receivedHeaders(): FieldTable {
     return this.receivedProperties.headers ?? NO_HEADERS;
+  }
+
+  /** The exchange that it was published to. */
+  get exchange(): string {
+    return this.#delivery.exchange;
+  }
+
+  /** The key that it was published with. */
+  get routingKey(): string {
+    return this.#delivery.routingKey;
+  }
+
+  /** The queue that it comes from. */
+  get queue(): string {
+    return this.#delivery.queue;
   }
 
   /** Its number on its channel. */
@@ -289,6 +306,15 @@ export class ReceivedMessage<T> implements Message<T> {
     return this.#delivery.keepsPlace === true;
   }
 
+  /** What an observer of its connection keeps with it: nobody else looks. */
+  get kept(): unknown {
+    return this.#kept;
+  }
+
+  set kept(value: unknown) {
+    this.#kept = value;
+  }
+
   /** Whether it was put back into its queue, and comes again. */
   get wentBack(): boolean {
     return this.#wentBack;
@@ -351,9 +377,9 @@ export class ReceivedMessage<T> implements Message<T> {
     const refused = this.#settle(ACKED);
     if (refused !== undefined) return Promise.reject(refused);
     const tag = this.#delivery.deliveryTag;
-    const hook = this.#reading.uses?.hooks?.settle;
-    const settling = hook !== undefined
-      ? this.#ackThrough(hook, call, options?.multiple ?? false)
+    const hooks = this.#reading.uses?.hooks;
+    const settling = hooks?.settle !== undefined
+      ? this.#ackThrough(hooks, call, options?.multiple ?? false)
       : options?.multiple
       ? channel.ack(tag, { ...call, multiple: true })
       : channel.ack(tag, call);
@@ -361,15 +387,28 @@ export class ReceivedMessage<T> implements Message<T> {
   }
 
   /** Apart, for a function that makes functions costs more even where it makes none. */
-  #ackThrough(hook: SettleHook, call: Call, multiple: boolean): Promise<void> {
+  #ackThrough(
+    { observer, settle }: Hooks,
+    call: Call,
+    multiple: boolean,
+  ): Promise<void> {
+    if (settle !== undefined && observer === undefined) {
+      const what: Settling = { ...SETTLED, action: "ack", multiple };
+      return this.#through(
+        settle,
+        what,
+        call,
+        (channel) => this.#ackBy(channel, call, multiple),
+      );
+    }
+    const watch = observer?.settle("ack", this);
+    const acking = this.#ackBy(this.#source.channel, call, multiple);
+    return watch === undefined ? acking : watched(acking, watch);
+  }
+
+  #ackBy(channel: Channel, call: Call, multiple: boolean): Promise<void> {
     const { deliveryTag } = this.#delivery;
-    return this.#through(
-      hook,
-      { ...SETTLED, action: "ack", multiple },
-      call,
-      (channel) =>
-        channel.ack(deliveryTag, multiple ? { ...call, multiple } : call),
-    );
+    return channel.ack(deliveryTag, multiple ? { ...call, multiple } : call);
   }
 
   /** Settles as the middlewares pass it on, in the time that the call has. What they throw once the broker has answered undoes nothing. */
@@ -423,10 +462,10 @@ export class ReceivedMessage<T> implements Message<T> {
     if (refused !== undefined) return Promise.reject(refused);
     const source = this.#source;
     const call = source.limits(undefined);
-    const hook = this.#reading.uses?.hooks?.settle;
-    const settling = hook === undefined
+    const hooks = this.#reading.uses?.hooks;
+    const settling = hooks?.settle === undefined
       ? source.channel.ack(this.#delivery.deliveryTag, call)
-      : this.#ackThrough(hook, call, false);
+      : this.#ackThrough(hooks, call, false);
     source.onSettled(this.#delivery, settling);
     return settling;
   }

@@ -1,5 +1,5 @@
 import type { FieldTable } from "../../model/field_table.ts";
-import type { MessageProperties } from "../../model/message.ts";
+import type { MessageProperties, Publishing } from "../../model/message.ts";
 import type { Message } from "../consume/message_type.ts";
 
 /** The call that publishes a message: a user's, the library's for a user, or the clock's. */
@@ -140,8 +140,56 @@ export type SettleHook = (
   next: () => Promise<void>,
 ) => Promise<void>;
 
+/** Hears how a call has ended that an {@linkcode Observer} has seen begin. Throws nothing. */
+export interface Watch {
+  /** It has ended well. */
+  ended(): void;
+  /** It has failed with an error, which is the caller's. */
+  failed(error: unknown): void;
+}
+
+/** Hears how a publish has ended. */
+export interface PublishWatch extends Watch {
+  /** The headers to publish it with; the message's own where none was added. */
+  readonly headers: FieldTable;
+}
+
+/** Hears how the call of a handler has ended, and calls it. */
+export interface ProcessWatch extends Watch {
+  /** Calls the handler at once; returns and throws what that does. */
+  call<M>(
+    handler: (message: M) => void | Promise<void>,
+    message: M,
+  ): void | Promise<void>;
+}
+
+/**
+ * The part of a middleware that looks on: it sees calls begin and end, keeps none of them
+ * and changes nothing but headers. Used alone on a connection it is told of the calls that
+ * each message makes, and costs them no promise and no function; its hooks see the others,
+ * and all of them where there are other middlewares. No method throws; one that
+ * returns `undefined` wants to hear no more of a call.
+ */
+export interface Observer {
+  /** A message is about to be published. */
+  publish(
+    origin: PublishOrigin,
+    message: Publishing,
+    request: Message<unknown> | undefined,
+  ): PublishWatch | undefined;
+  /** A handler of `run` is about to be called; `receive` is not told of the message. */
+  process(message: Message<unknown>): ProcessWatch | undefined;
+  /** A message is about to be settled. */
+  settle(
+    action: Settlement["action"],
+    message: Message<unknown>,
+  ): Watch | undefined;
+}
+
 /** All middlewares of a connection, each hook in one; `undefined` where none of them has it. */
 export interface Hooks {
+  /** Does all that the hooks do, and no more, for less; where it is the only middleware. */
+  readonly observer: Observer | undefined;
   readonly publish:
     | ((
       message: OutgoingMessage,

@@ -6,6 +6,7 @@ import type { ConnectionEvent } from "../connection/connection_state.ts";
 import type { Message } from "../consume/message_type.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
 import { changedIncoming, changedOutgoing } from "./changes.ts";
+import { soleObserver } from "./observer.ts";
 import type {
   Hooks,
   IncomingMessage,
@@ -99,6 +100,7 @@ export class Uses implements InUse {
     const made = this.#made;
     this.event = eventsOf(made, (error) => this.failed("event", error));
     this.hooks = made.length === 0 ? undefined : {
+      observer: soleObserver(made),
       publish: publishOf(hooksOf(made, "publish")),
       receive: receiveOf(hooksOf(made, "receive")),
       receivedNothing: nothingOf(

@@ -1,12 +1,16 @@
 import type { Line } from "../../async/line.ts";
 import { MessagingError } from "../../model/errors.ts";
 import type { MessageProperties, Publishing } from "../../model/message.ts";
+import type { FieldTable } from "../../model/field_table.ts";
 import type { Message } from "../consume/message_type.ts";
+import { NO_HEADERS, watched } from "../middleware/observer.ts";
 import type {
   Hooks,
   InUse,
+  Observer,
   OutgoingMessage,
   PublishOrigin,
+  Watch,
 } from "../middleware/hooks.ts";
 import {
   type MessagePublisher,
@@ -49,11 +53,31 @@ export class HookedPublisher implements MessagePublisher {
     call: PublishCall,
     place: OrderedPlace,
   ): Promise<void> {
-    const hooks = this.#uses.hooks?.publish;
-    return hooks === undefined
-      ? this.#publisher.publish(message, call, place)
+    const hooks = this.#uses.hooks;
+    if (hooks?.publish === undefined) {
+      return this.#publisher.publish(message, call, place);
+    }
+    return hooks.observer !== undefined && typeof message !== "function"
+      ? this.#publishWatched(hooks.observer, message, call, place)
       : place.follow(
-        this.#passOn(hooks, message, waited(call), place.line),
+        this.#passOn(hooks.publish, message, waited(call), place.line),
+      );
+  }
+
+  /** It takes no longer than without the observer, who neither waits nor keeps it. */
+  #publishWatched(
+    observer: Observer,
+    message: Publishing,
+    call: PublishCall,
+    place: OrderedPlace,
+  ): Promise<void> {
+    const watch = observer.publish(this.#origin, message, call.request);
+    return watch === undefined
+      ? this.#publisher.publish(message, call, place)
+      : this.#publisher.publish(
+        withHeaders(message, watch.headers),
+        call,
+        new WatchedPlace(place, watch),
       );
   }
 
@@ -106,6 +130,28 @@ export class HookedPublisher implements MessagePublisher {
     send: (message: Publishing) => Promise<void>,
   ): Promise<void> {
     return passOn(hooks, message, this.#origin, request, send);
+  }
+}
+
+/** The place of a message whose end an observer hears of, before its producer does. */
+class WatchedPlace implements OrderedPlace {
+  readonly line: Line;
+  readonly #place: OrderedPlace;
+  readonly #watch: Watch;
+
+  constructor(place: OrderedPlace, watch: Watch) {
+    this.line = place.line;
+    this.#place = place;
+    this.#watch = watch;
+  }
+
+  leave(): void {
+    this.#watch.ended();
+    this.#place.leave();
+  }
+
+  follow(published: Promise<void>): Promise<void> {
+    return this.#place.follow(watched(published, this.#watch));
   }
 }
 
@@ -225,6 +271,13 @@ export function passOn(
     given,
     (passed) => send(passed === given ? message : asPassed(message, passed)),
   );
+}
+
+function withHeaders(message: Publishing, headers: FieldTable): Publishing {
+  const { properties } = message;
+  return headers === (properties.headers ?? NO_HEADERS)
+    ? message
+    : { ...message, properties: { ...properties, headers } };
 }
 
 function asPassed(
