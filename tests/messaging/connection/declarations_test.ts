@@ -1,7 +1,13 @@
 /** The declarations that a session remembers. */
 
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
-import { binding, Exchange, NotFoundError, Queue } from "@dashi/mq";
+import {
+  binding,
+  createConnection,
+  Exchange,
+  NotFoundError,
+  Queue,
+} from "@dashi/mq";
 import { createTestBroker } from "@dashi/mq/testing";
 import { Declarations } from "../../../messaging/connection/declarations.ts";
 import type { Channel } from "../../../transports/transport.ts";
@@ -110,4 +116,15 @@ Deno.test("an exchange that goes with its last binding, and is going while a que
   assertEquals(going.fault.hits, 1);
   // Any other that is not there was deleted by somebody.
   await assertRejects(() => declare(false).declared, NotFoundError);
+});
+
+Deno.test("a binding that was removed comes back with a declaration of its queue", async () => {
+  await using connection = createConnection(`memory://${crypto.randomUUID()}`);
+  const logs = new Exchange("logs", { type: "fanout" });
+  const queue = new Queue("q", { bindings: [binding(logs)] });
+  await connection.declare(queue);
+  await connection.unbind(queue, binding(logs));
+  await connection.declare(queue);
+  await connection.producer({ exchange: logs }).publish(1);
+  assertEquals((await connection.queue("q").status()).messageCount, 1);
 });

@@ -278,3 +278,43 @@ Deno.test("receive() takes ten messages unless more or fewer are asked for", asy
   assertEquals((await queue.receive({ max: 3 })).length, 3);
   assertEquals((await queue.receive({ max: 20 })).length, 17);
 });
+
+Deno.test("get() whose channel had ended before it was asked takes its message by a new one", async () => {
+  let refusals = 1;
+  const transport = withChannels((channel) => {
+    const get = channel.get.bind(channel);
+    channel.get = (...args) => {
+      if (refusals-- <= 0) return get(...args);
+      return Promise.reject(
+        new ChannelError("the channel is closed", {
+          code: "channel-closed",
+          outcome: "not-sent",
+        }),
+      );
+    };
+  });
+  const url = `memory://${crypto.randomUUID()}`;
+  await using connection = createConnection(url, { transport });
+  await connection.send(new Queue("q"), 7);
+  assertEquals((await connection.queue("q").get())?.payload, 7);
+});
+
+Deno.test("where the broker knows no names, a queue that is not there is told with the one that was meant", async () => {
+  const missing = () =>
+    Promise.reject(
+      new NotFoundError(
+        "Cannot get: there is no such queue; declare it first",
+      ),
+    );
+  const transport = withChannels((channel) => {
+    channel.get = missing;
+    channel.getMany = missing;
+  });
+  const url = `memory://${crypto.randomUUID()}`;
+  await using connection = createConnection(url, { transport });
+  await connection.declare(new Queue("orders"));
+  const queue = connection.queue("ordres");
+  for (const ask of [() => queue.get(), () => queue.receive({ wait: 0 })]) {
+    await assertRejects(ask, NotFoundError, 'did you mean "orders"?');
+  }
+});

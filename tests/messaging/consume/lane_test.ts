@@ -1,6 +1,6 @@
 /** The messages that a consumer holds, and their settlement. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import {
   AccessRefusedError,
   ConnectionError,
@@ -261,4 +261,33 @@ Deno.test("a message of a consumer that is closed is nobody's any more, though t
   assertEquals([held.signal.aborted, (await next).done], [true, true]);
   hang.resolve();
   await connection.close();
+});
+
+Deno.test("a queue that is consumed from as it was declared is known by that, whatever else the session knows of its name", () => {
+  const lane = lost();
+  const other = new Queue("q");
+  const declarations = { nameOf: () => "q", queueOf: () => other };
+  Object.assign(lane.session, { declarations });
+  const given = new Queue("q", { maxPriority: 3 });
+  const declaredOf = (queue: Queue | string) =>
+    new ConsumedQueue(lane, queue, false, undefined).declared;
+  assertStrictEquals(declaredOf(given), given);
+  assertStrictEquals(declaredOf("q"), other);
+});
+
+Deno.test("a consumer that does not reconnect outlives a change of its prefetch", async () => {
+  await using connection = createConnection(`memory://${crypto.randomUUID()}`, {
+    reconnect: false,
+  });
+  const queue = new Queue("q");
+  const consumer = connection.consumer(queue, { prefetch: 1 });
+  const messages = consumer[Symbol.asyncIterator]();
+  await connection.send(queue, 1);
+  const held = (await messages.next()).value;
+  await consumer.setPrefetch(2);
+  await connection.send(queue, 2);
+  const next = await messages.next();
+  assertEquals(next.value?.payload, 2);
+  await held?.ack();
+  await next.value?.ack();
 });

@@ -165,3 +165,25 @@ for (const settled of [false, true]) {
     },
   );
 }
+
+Deno.test("a run has ended when messages that waited for their rate have gone back", async () => {
+  const log: string[] = [];
+  const gone = Promise.withResolvers<void>();
+  const waiting = {
+    payload: "waits",
+    async requeue() {
+      log.push("goes back");
+      await gone.promise;
+    },
+  };
+  const { running, pass } = stage([{ payload: "first" }, waiting], log, {
+    rateLimit: { limit: 1, interval: 10_000, key: () => "same" },
+  });
+  let isOver = false;
+  running.then(() => isOver = true);
+  await pass();
+  assertEquals(log, ["first", "goes back"]);
+  assertEquals(isOver, false);
+  gone.resolve();
+  await running;
+});

@@ -14,10 +14,12 @@ import { type Delivery, deliveryTag } from "../../../model/message.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
 import { MemoryStore } from "../../../transports/memory/store.ts";
 import {
+  type CloseReason,
   createStoreTransport,
   type MessageStore,
 } from "../../../transports/store/mod.ts";
 import { TestClock } from "../../../testing/clock.ts";
+import type { Transport } from "../../../transports/transport.ts";
 import { until } from "../../conformance/support.ts";
 import { changed } from "../../support/stores.ts";
 import { createCodecRegistry } from "../../../codec/mod.ts";
@@ -41,13 +43,17 @@ class WallClock implements Clock {
 }
 
 /** The schedules of a connection with a clock of its own. */
-function schedulerOf(url: string, clock: Clock) {
+function schedulerOf(url: string, clock: Clock, transport?: Transport) {
   const events: ConnectionEvent[] = [];
   /** How long the holder of a table was given to answer, ms. */
   const timeouts: (number | undefined)[] = [];
   const codecs = createCodecRegistry();
   const session = new Session({
-    failover: new Failover(readEndpoints(url, {}), "round-robin", Math.random),
+    failover: new Failover(
+      readEndpoints(url, { transport }),
+      "round-robin",
+      Math.random,
+    ),
     reconnect: {},
     clock,
     random: Math.random,
@@ -390,4 +396,38 @@ Deno.test("a connection takes part in a table from its first schedule there to i
     await clock.advance(1000);
     assertEquals(taking(), left);
   }
+});
+
+Deno.test("a holder whose broker has lost all puts its schedules there again at once", async () => {
+  const clock = new TestClock();
+  let broker = new MemoryBroker(clock);
+  let lose = () => {};
+  const transport = createStoreTransport({
+    name: "forgetful",
+    open(_, { clock }) {
+      const inner = new MemoryStore(broker, { clock });
+      const { promise: closed, resolve } = Promise.withResolvers<CloseReason>();
+      lose = () => {
+        resolve({ type: "lost", error: new Error("it was started anew") });
+        void inner[Symbol.asyncDispose]();
+      };
+      inner.closed.then(resolve);
+      return Promise.resolve({ ...changed(inner, {}), closed });
+    },
+  });
+  const { scheduler, close } = schedulerOf("forgetful://", clock, transport);
+  const options = { queue: new Queue("beats") };
+  await clock.advanceUntil(
+    scheduler.schedule("beat", { every: 1000 }, options),
+  );
+  await clock.advance(1500);
+  broker = new MemoryBroker(clock);
+  lose();
+  const ticks = () => broker.queue("beats")?.size ?? 0;
+  let passed = 0;
+  for (; passed < 10_000 && ticks() === 0; passed += 100) {
+    await clock.advance(100);
+  }
+  assert(passed <= 3000, `the next tick came after ${passed} ms`);
+  await clock.advanceUntil(close());
 });
