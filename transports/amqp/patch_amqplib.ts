@@ -2,6 +2,7 @@ import { atNextTurn } from "../../async/turn.ts";
 import { mostFrame } from "../amqp_protocol/body_limit.ts";
 import { rawTable } from "../amqp_protocol/fields.ts";
 import { frameReader, type Receiving } from "./receiving.ts";
+import { writeTexts } from "./write_texts.ts";
 
 type Bytes = Uint8Array<ArrayBufferLike>;
 type Alloc = (size: number) => Bytes;
@@ -24,7 +25,10 @@ export interface Require {
  *   and so does every reconnect that meets the message again; of others it loses types
  *   (amqp-node/amqplib#646);
  * - `codec.encodeTable`: a table of more than 64 KiB cannot be written, though frames are
- *   larger (amqp-node/amqplib#366, #867);
+ *   larger (amqp-node/amqplib#366, #867), and a few texts take longer than the rest of a
+ *   message (not reported);
+ * - `Channel.publish`: an object inherits from the headers of each message, which is slow
+ *   (not reported);
  * - `format.inspect`: of a virtual host that is refused it tells no reason, but
  *   `Expected ConnectionOpenOk; got <ConnectionClose>` (rabbitmq/rabbitmq-tutorials#269);
  * - `Connection.acceptLoop`: what comes with the broker's last word of the handshake, and
@@ -93,6 +97,8 @@ function patch(load: Require, alloc: Alloc): void {
     patchEncoder(codec, alloc);
   }
   patchFormat(load("./lib/format.js"));
+  const args = load("./lib/api_args.js");
+  patchPublish(load("./lib/channel_model.js"), args);
   patchReading(load("./lib/connection.js"));
 }
 
@@ -102,6 +108,32 @@ function patchFormat(format: unknown): void {
   if (!isFunction(inspect)) return;
   format.inspect = (frame: unknown, showFields: unknown) =>
     inspect(frame, showFields || isRefusal(frame));
+}
+
+/** An object that another inherits from is slow to make and to go through: the headers of a message need no heir. */
+function patchPublish(module: unknown, args: unknown): void {
+  if (!isRecord(module) || !isFunction(module.Channel)) return;
+  if (!isRecord(args) || !isFunction(args.publish)) return;
+  const proto: unknown = Reflect.get(module.Channel, "prototype");
+  if (!isRecord(proto)) return;
+  const { publish: fieldsOf } = args;
+  const { publish } = proto;
+  if (!isFunction(publish)) return;
+  proto.publish = function (
+    this: { sendMessage(...given: unknown[]): unknown },
+    exchange: unknown,
+    key: unknown,
+    content: unknown,
+    options: unknown,
+  ) {
+    if (
+      !isRecord(options) || options.headers === undefined ||
+      options.CC !== undefined || options.BCC !== undefined
+    ) return publish.call(this, exchange, key, content, options);
+    const fields = fieldsOf(exchange, key, { ...options, headers: undefined });
+    if (isRecord(fields)) fields.headers = options.headers;
+    return this.sendMessage(fields, fields, content);
+  };
 }
 
 /** Reads the bytes behind the handshake once the connection has its listeners. */
@@ -145,6 +177,10 @@ function patchEncoder(
       });
     }
     room = buffer;
+    const written = isRecord(table)
+      ? writeTexts(buffer, table, Number(offset))
+      : undefined;
+    if (written !== undefined) return written;
     for (;;) {
       try {
         return encode(room, table, offset);

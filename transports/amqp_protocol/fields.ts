@@ -309,8 +309,19 @@ function cutOff(cause?: unknown): DecodeError {
   });
 }
 
+/** To call the decoder costs more than to look at so many bytes. */
+const MAX_SHORT = 64;
+
+/** Applied, and not called with `...`, which goes through an iterator. */
+const CHARACTERS = String.fromCharCode;
+
 /** AMQP's long strings are bytes: py-amqp writes its own bytes so. Bytes that are no UTF-8 text stay bytes. */
 function textOrBytes(bytes: Uint8Array): string | Uint8Array {
+  if (bytes.byteLength <= MAX_SHORT) {
+    let i = 0;
+    while (i < bytes.byteLength && (bytes[i] ?? 0) < 128) i++;
+    if (i === bytes.byteLength) return Reflect.apply(CHARACTERS, null, bytes);
+  }
   try {
     return STRICT_TEXT.decode(bytes);
   } catch {

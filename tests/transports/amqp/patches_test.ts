@@ -11,6 +11,8 @@ import { digests } from "../../support/digests.ts";
 const AMQPLIB: Readonly<Record<string, string>> = {
   "codec.decodeFields": "05f489b935da3ccb",
   "codec.encodeTable": "5ffa15522f0c744c",
+  "api_args.publish": "ca60ed4e922e2ab5",
+  "channel_model.Channel.prototype.publish": "568a775978d13d16",
   "format.inspect": "e1335e2e32aa2642",
   "frame.parseFrame": "13a9519c9969a036",
   "frame.decodeFrame": "bdedbee8bcaf9539",
@@ -41,7 +43,15 @@ const AMQP_CLIENT: Readonly<Record<string, string>> = {
 
 Deno.test("amqplib has not changed what is patched of it", async () => {
   const load = createRequire(import.meta.resolve("amqplib"));
-  const names = ["codec", "format", "frame", "connection", "channel"];
+  const names = [
+    "codec",
+    "api_args",
+    "channel_model",
+    "format",
+    "frame",
+    "connection",
+    "channel",
+  ];
   const files = Object.fromEntries(
     names.map((name) => [name, load(`./lib/${name}.js`)]),
   );
