@@ -158,7 +158,7 @@ export class ConnectionTelemetry implements Observer {
       attributes: operation.span,
       links,
     }, parent);
-    if (span.isRecording()) identify(span, ids);
+    if (span.isRecording()) identify(span, operation, ids);
     const added = links.length > 0
       ? headers
       : propagation.inject(trace.setSpan(extensible(parent), span), headers);
@@ -195,7 +195,8 @@ export class ConnectionTelemetry implements Observer {
       startTime: Date.now() - took,
     });
     if (span.isRecording()) {
-      this.#identify(span, message.properties, message.message);
+      const { properties } = message;
+      this.#identify(span, operation, properties, message.message);
     }
     this.#locate(span, message.queue);
     span.end();
@@ -212,6 +213,7 @@ export class ConnectionTelemetry implements Observer {
       attributes: operation.span,
       startTime: Date.now() - took,
     });
+    if (span.isRecording()) identify(span, operation);
     this.#locate(span, queue);
     const type = error && errorType(error);
     endWith(this.#recorder, span, type);
@@ -243,8 +245,7 @@ export class ConnectionTelemetry implements Observer {
     first: Message<unknown>,
     batch: readonly Message<unknown>[] | undefined,
   ): HandlerCall {
-    const { api, tracer } = this.#recorder;
-    const { trace, SpanKind } = api;
+    const { api: { trace, SpanKind }, tracer } = this.#recorder;
     const place = placeOf(first);
     const operation = this.#operation("process", "process", place);
     const { parent, links } = batch === undefined
@@ -258,10 +259,11 @@ export class ConnectionTelemetry implements Observer {
     this.#locate(span, place.queue);
     if (span.isRecording()) {
       if (batch === undefined) {
-        this.#identify(span, cameWith(first), first);
+        this.#identify(span, operation, cameWith(first), first);
         const { attempt } = first;
         if (attempt > 1) span.setAttribute("dashi.attempt", attempt);
       } else {
+        identify(span, operation);
         span.setAttribute("messaging.batch.message_count", batch.length);
       }
     }
@@ -327,7 +329,7 @@ export class ConnectionTelemetry implements Observer {
       links: call?.links ??
         linksTo(this.#recorder, came.headers ?? NO_HEADERS),
     }, call?.context ?? api.context.active());
-    if (span.isRecording()) this.#identify(span, came, message);
+    if (span.isRecording()) this.#identify(span, operation, came, message);
     this.#locate(span, place.queue);
     return new SettleRecording(this.#recorder, span, operation.metric);
   }
@@ -368,10 +370,11 @@ export class ConnectionTelemetry implements Observer {
 
   #identify(
     span: Span,
+    operation: Operation,
     ids: Ids,
     message: Message<unknown> | undefined,
   ): void {
-    identify(span, ids);
+    identify(span, operation, ids);
     if (this.#operations.isRabbit && message instanceof ReceivedMessage) {
       const { deliveryTag } = message;
       span.setAttribute("messaging.rabbitmq.message.delivery_tag", deliveryTag);

@@ -27,8 +27,10 @@ export interface Server {
 export interface Operation {
   /** The name of its spans. */
   readonly spanName: string;
-  /** The attributes of its spans; message ids are added. */
+  /** The attributes that its spans begin with: those that the conventions want samplers to see. */
   readonly span: Attributes;
+  /** The other ones, which spans that are not recorded do without; message ids are added. */
+  readonly recorded: Attributes;
   /** The attributes of its metrics, always the same object for the same values. */
   readonly metric: Attributes;
 }
@@ -161,10 +163,11 @@ export class Operations {
       ? joined([exchange, routingKey]) || "amq.default"
       : joined([exchange, routingKey === queue ? "" : routingKey, queue]);
     const isAnonymous = ANONYMOUS.test(entity);
+    // In the order of their names, by which the SDK sorts them for each value of a metric.
     const common = {
-      "messaging.system": this.#system,
       "messaging.operation.name": name,
       "messaging.operation.type": type,
+      "messaging.system": this.#system,
       ...this.#server,
     };
     const operation: Known = {
@@ -174,22 +177,24 @@ export class Operations {
       spanName: isAnonymous || entity === "" ? name : `${name} ${entity}`,
       span: withoutHoles({
         ...common,
-        ...this.#ofSpans,
         "messaging.destination.name": full,
         "messaging.destination.template": isAnonymous || full === entity
           ? undefined
           : entity,
         "messaging.destination.anonymous": isAnonymous || undefined,
         "messaging.destination.temporary": isAnonymous || undefined,
+      }),
+      recorded: withoutHoles({
+        ...this.#ofSpans,
         "messaging.rabbitmq.destination.routing_key": this.isRabbit
           ? routingKey || undefined
           : undefined,
       }),
       metric: this.#metricOf(`${name}\n${isAnonymous ? "" : entity}`, {
-        ...common,
         ...(isAnonymous || entity === ""
           ? {}
           : { "messaging.destination.name": entity }),
+        ...common,
       }),
     };
     if (this.#known.size >= MOST) this.#known.clear();

@@ -6,6 +6,7 @@ import type { MessageProperties } from "../model/message.ts";
 import type { Api, Context, Link, Span, Tracer } from "./api_client.ts";
 import type { Propagation } from "./carrier.ts";
 import type { Meters } from "./meters.ts";
+import type { Operation } from "./operations.ts";
 
 /** The tools that operations are recorded with. */
 export interface Recorder {
@@ -77,12 +78,18 @@ export function cannotRecord({ api }: Recorder, error: unknown): undefined {
 }
 
 /**
- * Tells of which message a span is, if it is recorded at all: samplers do not ask for it.
+ * Tells all that samplers do not ask for, of a span that is recorded.
  *
  * @param span The span.
- * @param ids The ids of its message.
+ * @param operation The operation, with the attributes that all its spans have.
+ * @param ids The ids of its message, if there is one.
  */
-export function identify(span: Span, { messageId, correlationId }: Ids): void {
+export function identify(
+  span: Span,
+  { recorded }: Operation,
+  { messageId, correlationId }: Ids = {},
+): void {
+  span.setAttributes(recorded);
   if (messageId !== undefined) {
     span.setAttribute("messaging.message.id", messageId);
   }

@@ -129,7 +129,16 @@ Deno.test("a call that receives nothing for an error is told with its kind", asy
   );
 });
 
-for (const verb of ["startSpan", "setAttribute", "end", "record", "inject"]) {
+const VERBS = [
+  "startSpan",
+  "setAttribute",
+  "setAttributes",
+  "end",
+  "record",
+  "inject",
+];
+
+for (const verb of VERBS) {
   Deno.test(`no message fails for a provider whose ${verb} throws`, async () => {
     await using connection = createConnection(`memory://broken-${verb}`);
     connection.use(await telemetry(broken(verb)));
@@ -158,6 +167,7 @@ function broken(verb: string): TelemetryOptions {
   const span = {
     isRecording: () => true,
     setAttribute: call("setAttribute", undefined),
+    setAttributes: call("setAttributes", undefined),
     setStatus: () => {},
     end: call("end", undefined),
   };
