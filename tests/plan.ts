@@ -108,6 +108,7 @@ export const ALONE: readonly string[] = [
     "messaging/connection/own_channel_test.ts",
     "messaging/connection/retry_test.ts",
     "messaging/connection/topology_channel_test.ts",
+    "messaging/schedule/table_test.ts",
     "messaging/connection/dialler_test.ts",
     "messaging/consume/intake_test.ts",
     "messaging/connection/unhandled_test.ts",

@@ -14,22 +14,13 @@ import { type Delivery, deliveryTag } from "../../../model/message.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
 import { MemoryStore } from "../../../transports/memory/store.ts";
 import {
-  type CloseReason,
   createStoreTransport,
   type MessageStore,
 } from "../../../transports/store/mod.ts";
-import { TestClock } from "../../../testing/clock.ts";
-import type { Transport } from "../../../transports/transport.ts";
 import { until } from "../../conformance/support.ts";
+import { schedulerOf } from "../../support/scheduler.ts";
 import { changed } from "../../support/stores.ts";
-import { createCodecRegistry } from "../../../codec/mod.ts";
 import type { Clock } from "../../../async/clock.ts";
-import { readEndpoints } from "../../../messaging/connection/endpoint.ts";
-import { Failover } from "../../../messaging/connection/failover.ts";
-import { Session } from "../../../messaging/connection/session.ts";
-import { SessionPublisher } from "../../../messaging/publish/publisher.ts";
-import { Requester } from "../../../messaging/reply/requester.ts";
-import { Scheduler } from "../../../messaging/schedule/scheduler.ts";
 
 /** The machine's clock, whose calendar is set by hand. */
 class WallClock implements Clock {
@@ -40,48 +31,6 @@ class WallClock implements Clock {
   wall(): number {
     return Date.now() + this.ahead;
   }
-}
-
-/** The schedules of a connection with a clock of its own. */
-function schedulerOf(url: string, clock: Clock, transport?: Transport) {
-  const events: ConnectionEvent[] = [];
-  /** How long the holder of a table was given to answer, ms. */
-  const timeouts: (number | undefined)[] = [];
-  const codecs = createCodecRegistry();
-  const session = new Session({
-    failover: new Failover(
-      readEndpoints(url, { transport }),
-      "round-robin",
-      Math.random,
-    ),
-    reconnect: {},
-    clock,
-    random: Math.random,
-    name: undefined,
-    onUnhandled: (event) => events.push(event),
-  });
-  const publisher = new SessionPublisher(session);
-  const decoding = { codecs, maxDecompressedSize: undefined };
-  const requester = new Requester({ session, decoding, codecs, publisher });
-  const scheduler = new Scheduler({
-    session,
-    decoding,
-    codecs,
-    publisher,
-    counts: { published: 0, failures: 0 },
-    ticks: publisher,
-    request: (payload, options) => {
-      timeouts.push(options.timeout);
-      return requester.request(payload, options);
-    },
-  });
-  const close = async () => {
-    const deadline = clock.now() + 5000;
-    await scheduler.close({ deadline });
-    await requester.close({ deadline });
-    await session.close(deadline);
-  };
-  return { scheduler, events, timeouts, close };
 }
 
 /** Takes messages until one is as wanted; returns their ids. */
@@ -271,46 +220,6 @@ for (const which of ["known", "new"]) {
   });
 }
 
-Deno.test("a schedule that has nothing to do for long is held all the same, and its holder had the time of the call to answer", async () => {
-  const clock = new TestClock();
-  const url = `memory://${crypto.randomUUID()}`;
-  const { scheduler, timeouts, close } = schedulerOf(url, clock);
-  clock.pass(60_000);
-  const queue = new Queue("beats");
-  const options = { queue, timeout: 20_000 };
-  await clock.advanceUntil(
-    scheduler.schedule("beat", { every: 3_600_000 }, options),
-  );
-  assertEquals(timeouts, [20_000]);
-  for (let time = 0; time < 10_000; time += 500) {
-    await clock.advance(500);
-    assertEquals(scheduler.health().held, 1, `after ${time} ms`);
-  }
-  await clock.advanceUntil(close());
-});
-
-Deno.test("a process that finds nothing to hold leaves the queue to others, and holds it when it is there again", async () => {
-  const clock = new TestClock();
-  const url = `memory://${crypto.randomUUID()}`;
-  const { scheduler, close } = schedulerOf(url, clock);
-  await using other = createConnection(url);
-  const queue = new Queue("beats");
-  await clock.advanceUntil(
-    scheduler.schedule("beat", { every: 3_600_000 }, { queue }),
-  );
-  const table = "dashi.schedules";
-  const consumers = async () => (await other.queueStatus(table)).consumerCount;
-  const token = await other.queue(table).get();
-  await clock.advance(1000);
-  assertEquals(await consumers(), 1);
-  await clock.advance(4000);
-  assertEquals([await consumers(), scheduler.health().held], [0, 0]);
-  await token?.requeue();
-  await clock.advance(5000);
-  assertEquals([await consumers(), scheduler.health().held], [1, 1]);
-  await clock.advanceUntil(close());
-});
-
 /** Somebody consumes from the table's queue, as a holder does, and has no room for a question. */
 async function busyHolder(broker: TestBroker) {
   const other = broker.connect();
@@ -396,38 +305,4 @@ Deno.test("a connection takes part in a table from its first schedule there to i
     await clock.advance(1000);
     assertEquals(taking(), left);
   }
-});
-
-Deno.test("a holder whose broker has lost all puts its schedules there again at once", async () => {
-  const clock = new TestClock();
-  let broker = new MemoryBroker(clock);
-  let lose = () => {};
-  const transport = createStoreTransport({
-    name: "forgetful",
-    open(_, { clock }) {
-      const inner = new MemoryStore(broker, { clock });
-      const { promise: closed, resolve } = Promise.withResolvers<CloseReason>();
-      lose = () => {
-        resolve({ type: "lost", error: new Error("it was started anew") });
-        void inner[Symbol.asyncDispose]();
-      };
-      inner.closed.then(resolve);
-      return Promise.resolve({ ...changed(inner, {}), closed });
-    },
-  });
-  const { scheduler, close } = schedulerOf("forgetful://", clock, transport);
-  const options = { queue: new Queue("beats") };
-  await clock.advanceUntil(
-    scheduler.schedule("beat", { every: 1000 }, options),
-  );
-  await clock.advance(1500);
-  broker = new MemoryBroker(clock);
-  lose();
-  const ticks = () => broker.queue("beats")?.size ?? 0;
-  let passed = 0;
-  for (; passed < 10_000 && ticks() === 0; passed += 100) {
-    await clock.advance(100);
-  }
-  assert(passed <= 3000, `the next tick came after ${passed} ms`);
-  await clock.advanceUntil(close());
 });
