@@ -155,17 +155,28 @@ class WatchedPlace implements OrderedPlace {
   }
 }
 
+/** The promises of a passage that takes its time. */
+class Waits {
+  /** The message as the hooks pass it on. */
+  readonly passed = Promise.withResolvers<Publishing>();
+  /** The broker's answer. */
+  readonly answered = Promise.withResolvers<void>();
+  /** The end of the hooks. */
+  readonly ended = Promise.withResolvers<void>();
+
+  constructor() {
+    this.passed.promise.catch(() => {});
+    this.answered.promise.catch(() => {});
+  }
+}
+
 /** The passage of one message through hooks that may take their time. */
 class Passage {
   readonly #publisher: MessagePublisher;
   readonly #call: PublishCall;
-  readonly #place: OrderedPlace;
-  /** The message as the hooks pass it on. */
-  readonly #passed = Promise.withResolvers<Publishing>();
-  /** The broker's answer. */
-  readonly #answered = Promise.withResolvers<void>();
-  /** The end of the hooks. */
-  readonly #ended = Promise.withResolvers<void>();
+  readonly #line: Line;
+  /** None where the hooks pass it on at once. */
+  #made: Waits | undefined;
   #stands = false;
   /** Whether the hooks have ended without having passed it on. */
   #isKept = false;
@@ -175,14 +186,16 @@ class Passage {
   constructor(publisher: MessagePublisher, call: PublishCall, line: Line) {
     this.#publisher = publisher;
     this.#call = call;
-    this.#place = { ...NO_PLACE, line };
-    this.#passed.promise.catch(() => {});
-    this.#answered.promise.catch(() => {});
+    this.#line = line;
+  }
+
+  get #waits(): Waits {
+    return this.#made ??= new Waits();
   }
 
   /** The message as the hooks pass it on. */
   get message(): Promise<Publishing> {
-    return this.#passed.promise;
+    return this.#waits.passed.promise;
   }
 
   /** Called by the hooks: the first time in its place, each other time as a message of its own. */
@@ -193,9 +206,13 @@ class Passage {
     if (this.#isKept) return Promise.reject(tooLate());
     if (this.isPassed) return this.#publishNow(message);
     this.isPassed = true;
-    this.#passed.resolve(message);
-    return this.#answered.promise;
+    this.#waits.passed.resolve(message);
+    return this.#waits.answered.promise;
   };
+
+  get #place(): OrderedPlace {
+    return { ...NO_PLACE, line: this.#line };
+  }
 
   #publishNow(message: Publishing): Promise<void> {
     this.isPassed = true;
@@ -204,13 +221,14 @@ class Passage {
 
   /** It ends as its hooks do. */
   follow(hooks: Promise<void>): void {
+    const { passed, ended } = this.#waits;
     hooks.then(() => {
       this.#isKept = !this.isPassed;
-      this.#passed.reject(KEPT);
-      this.#ended.resolve();
+      passed.reject(KEPT);
+      ended.resolve();
     }, (error) => {
-      this.#passed.reject(error);
-      this.#ended.reject(error);
+      passed.reject(error);
+      ended.reject(error);
     });
   }
 
@@ -220,14 +238,15 @@ class Passage {
     const obstacle =
       "what it needs is not declared yet, or a middleware has not passed it on";
     const call = { ...this.#call, obstacle };
+    const { answered, ended } = this.#waits;
     this.#publisher.publish(step, call, this.#place).then(
-      this.#answered.resolve,
+      answered.resolve,
       (error) => {
-        this.#answered.reject(error);
-        if (!this.isPassed && error !== KEPT) this.#ended.reject(error);
+        answered.reject(error);
+        if (!this.isPassed && error !== KEPT) ended.reject(error);
       },
     );
-    return this.#ended.promise;
+    return ended.promise;
   }
 }
 
