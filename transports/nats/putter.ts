@@ -1,15 +1,13 @@
 import { PublishError } from "../../model/errors.ts";
-import type { Clock } from "../../async/clock.ts";
-import type { Lifeline } from "../store/lifeline.ts";
 import type { NatsContext } from "./context.ts";
 import type { Tables } from "../records/tables.ts";
 import { EnvelopeWriter } from "../store/envelope.ts";
 import type { Handles } from "../store/put_once.ts";
 import type { StoreItem } from "../store/store.ts";
-import { answerOf } from "./answers.ts";
+import { answerOf, type NatsMessage } from "./answers.ts";
 import type { NatsClient } from "./client.ts";
-import { pastElections } from "./elections.ts";
-import { CODES, isOf, LONGEST_PAUSE, PATIENCE } from "./errors.ts";
+import { isElecting, pastElections } from "./elections.ts";
+import { CODES, isOf } from "./errors.ts";
 import { HEADER_ROOM, ttlHead, writeMessage, type Written } from "./message.ts";
 import { tokenOf } from "./names.ts";
 import type { Queues } from "./queues.ts";
@@ -20,8 +18,6 @@ const ID = "Nats-Msg-Id: ";
 /** Puts messages: each copy is published to the subject of its queue, and JetStream confirms it. */
 export class Putter {
   readonly #client: NatsClient;
-  readonly #clock: Clock;
-  readonly #lifeline: Lifeline;
   readonly #queues: Queues;
   readonly #tables: Tables;
   readonly #noteExpiry: (queue: string, ttl: number) => void;
@@ -29,14 +25,12 @@ export class Putter {
 
   /** Makes one, that tells of messages that expire in so many ms. */
   constructor(
-    { client, clock, lifeline }: NatsContext,
+    { client }: NatsContext,
     queues: Queues,
     tables: Tables,
     noteExpiry: (queue: string, ttl: number) => void,
   ) {
     this.#client = client;
-    this.#clock = clock;
-    this.#lifeline = lifeline;
     this.#queues = queues;
     this.#tables = tables;
     this.#noteExpiry = noteExpiry;
@@ -94,37 +88,43 @@ export class Putter {
       if (goes) lines += `Nats-Schedule-TTL: ${seconds}s\r\n`;
     } else if (goes) lines += `Nats-TTL: ${seconds}s\r\n`;
     if (handle !== undefined) lines += `${ID}${handle}\r\n`;
-    const until = this.#clock.now() + PATIENCE;
-    for (let pause = 20;; pause *= 2) {
-      try {
-        const sequence = await this.publish(subject, body, lines);
-        if (ttl !== undefined) this.#noteExpiry(queue, message.delay + ttl);
-        return sequence;
-      } catch (error) {
-        const isThere = !isOf(error, CODES.noResponders);
-        if (isThere || this.#clock.now() > until) throw error;
-      }
+    let isGone = false;
+    const mayPass = async (error: unknown) => {
+      if (!isOf(error, CODES.noResponders)) return isElecting(error);
       // No stream takes it: the queue was declared just now, or deleted, or a cluster elects.
       queues.forget(queue);
-      if (await queues.find(queue) === undefined) return 0;
-      await this.#lifeline.sleep(Math.min(pause, LONGEST_PAUSE));
+      isGone = await queues.find(queue) === undefined;
+      return !isGone;
+    };
+    try {
+      const sequence = await this.publish(subject, body, lines, mayPass);
+      if (ttl !== undefined) this.#noteExpiry(queue, message.delay + ttl);
+      return sequence;
+    } catch (error) {
+      if (isGone) return 0;
+      throw error;
     }
   }
 
-  /** Publishes to a stream; returns the number of the message there. */
-  async publish(
+  /** Publishes to a stream; returns the number of the message there. `mayPass` is that of {@linkcode pastElections}. */
+  publish(
     subject: string,
     body: Uint8Array,
     head: string,
+    mayPass?: (error: unknown) => boolean | Promise<boolean>,
   ): Promise<number> {
     const client = this.#client;
     // What is asked again is put once.
     const isNamed = !client.isRelayed || head.includes(ID);
     const lines = isNamed ? head : `${head}${ID}${crypto.randomUUID()}\r\n`;
-    const { seq } = await pastElections(
+    return pastElections(
       client,
-      async () => answerOf(await client.request(subject, body, lines)),
+      () => client.request(subject, body, lines).then(sequenceOf),
+      mayPass,
     );
-    return Number(seq);
   }
+}
+
+function sequenceOf(message: NatsMessage): number {
+  return Number(answerOf(message).seq);
 }

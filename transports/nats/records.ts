@@ -13,7 +13,8 @@ import { TOPOLOGY_ID } from "../records/ids.ts";
 import { connectionLost } from "../connection_errors.ts";
 import type { CloseReason } from "../transport.ts";
 import { answerOf } from "./answers.ts";
-import { CODES, isOf, LONGEST_PAUSE, PATIENCE } from "./errors.ts";
+import { pastElections } from "./elections.ts";
+import { CODES, isOf } from "./errors.ts";
 import { cutSize } from "./headers.ts";
 import type { NatsContext } from "./context.ts";
 import { idOf, keyOf, readValue } from "./keys.ts";
@@ -125,27 +126,23 @@ export class Bucket implements Records {
   }
 
   /** Calls; where the bucket is not there any more it is made again, and the connection ends. */
-  async #call<T>(call: () => Promise<T>): Promise<T> {
-    const { clock, lifeline } = this.#context;
-    const until = clock.now() + PATIENCE;
-    for (let pause = 20;; pause *= 2) {
-      try {
-        return await call();
-      } catch (error) {
-        const isGone = isOf(error, CODES.streamNotFound);
-        if (!isGone && !isOf(error, CODES.noResponders)) throw error;
-        const isNew = await (this.#opening ??= this.open().finally(() => {
-          this.#opening = undefined;
-        }));
-        if (isGone || isNew) {
-          await this.#beginAnew();
-          throw error;
-        }
-        // It is there: its servers elect a leader, or ours has not heard of it yet.
-        if (clock.now() > until) throw error;
-      }
-      await lifeline.sleep(Math.min(pause, LONGEST_PAUSE));
+  #call<T>(call: () => Promise<T>): Promise<T> {
+    const mayPass = (error: unknown) => this.#mayPass(error);
+    return pastElections(this.#context.client, call, mayPass);
+  }
+
+  async #mayPass(error: unknown): Promise<boolean> {
+    const isGone = isOf(error, CODES.streamNotFound);
+    if (!isGone && !isOf(error, CODES.noResponders)) return false;
+    const isNew = await (this.#opening ??= this.open().finally(() => {
+      this.#opening = undefined;
+    }));
+    if (isGone || isNew) {
+      await this.#beginAnew();
+      return false;
     }
+    // It is there: its servers elect a leader, or ours has not heard of it yet.
+    return true;
   }
 
   /** Writes what was declared again, unless somebody has, and ends the connection. */
