@@ -27,6 +27,10 @@ export class HeadersIndex {
   readonly #places = new Map<Binding, readonly Place[]>();
   /** Bindings that want all of no headers: every message has them. */
   readonly #always = new Set<Binding>();
+  /** Bindings that want more than the header that they are found by. */
+  readonly #wantMore = new Set<Binding>();
+  /** Bindings that may be found by several headers of a message. */
+  readonly #foundOften = new Set<Binding>();
 
   /** Adds a binding that is not there. */
   add(binding: Binding): void {
@@ -37,6 +41,7 @@ export class HeadersIndex {
     }));
     if (!any && all.length === 0) this.#always.add(binding);
     const places = any ? all : this.#rarest(all);
+    if (all.length > 1) (any ? this.#foundOften : this.#wantMore).add(binding);
     this.#places.set(binding, places);
     for (const place of places) this.#sharing(place).add(binding);
   }
@@ -44,6 +49,8 @@ export class HeadersIndex {
   /** Removes a binding that is there: the very object. */
   remove(binding: Binding): void {
     this.#always.delete(binding);
+    this.#wantMore.delete(binding);
+    this.#foundOften.delete(binding);
     for (const { name, key } of this.#places.get(binding) ?? []) {
       const bucket = this.#buckets.get(name);
       if (bucket === undefined) continue;
@@ -64,12 +71,16 @@ export class HeadersIndex {
   ): void {
     for (const binding of this.#always) found(binding);
     if (headers === undefined) return;
-    // One that wants any of its headers may be met by several of them.
-    const seen = new Set<Binding>();
+    let seen: Set<Binding> | undefined;
     const look = (binding: Binding) => {
-      if (seen.has(binding)) return;
-      seen.add(binding);
-      if (matchHeaders(binding.arguments, headers)) found(binding);
+      if (this.#foundOften.has(binding)) {
+        if (seen?.has(binding)) return;
+        (seen ??= new Set()).add(binding);
+      }
+      // That it was found says that it has the one header which most bindings want.
+      const isFound = !this.#wantMore.has(binding) ||
+        matchHeaders(binding.arguments, headers);
+      if (isFound) found(binding);
     };
     for (const name of Object.keys(headers)) {
       const [bucket, value] = [this.#buckets.get(name), headers[name]];
