@@ -192,7 +192,7 @@ function parsePort(text: string): number | undefined {
   if (text === "") return undefined;
   if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
   throw new SyntaxError(
-    `Cannot parse the port of a URL: it must be a whole number from 0 to 65535; if it is the beginning of a password, percent-encode what is in it, ";" as "%3B"`,
+    `Cannot parse the port of a URL: it must be a whole number from 0 to 65535; if it is the beginning of a password, percent-encode what is in it, ";" as "%3B"; a scheme ends with "://"`,
   );
 }
 

@@ -78,3 +78,11 @@ Deno.test("parseUrlList() takes one host in a URL where the scheme is not said t
     assertEquals(hosts.map(({ hostname }) => hostname), ["a", "b"]);
   }
 });
+
+Deno.test("a path behind a scheme and a colon is no port, and the error says how a scheme ends", () => {
+  assertThrows(
+    () => parseUrlList("mine:./a.db", { scheme: "mine" }),
+    SyntaxError,
+    'a scheme ends with "://"',
+  );
+});
