@@ -2,7 +2,6 @@ import { atNextTurn } from "../../async/turn.ts";
 import { mostFrame } from "../amqp_protocol/body_limit.ts";
 import { rawTable } from "../amqp_protocol/fields.ts";
 import { frameReader, type Receiving } from "./receiving.ts";
-import { writeTexts } from "./write_texts.ts";
 
 type Bytes = Uint8Array<ArrayBufferLike>;
 type Alloc = (size: number) => Bytes;
@@ -25,8 +24,7 @@ export interface Require {
  *   and so does every reconnect that meets the message again; of others it loses types
  *   (amqp-node/amqplib#646);
  * - `codec.encodeTable`: a table of more than 64 KiB cannot be written, though frames are
- *   larger (amqp-node/amqplib#366, #867), and a few texts take longer than the rest of a
- *   message (not reported);
+ *   larger (amqp-node/amqplib#366, #867);
  * - `Channel.publish`: an object inherits from the headers of each message, which is slow
  *   (not reported);
  * - `format.inspect`: of a virtual host that is refused it tells no reason, but
@@ -177,10 +175,6 @@ function patchEncoder(
       });
     }
     room = buffer;
-    const written = isRecord(table)
-      ? writeTexts(buffer, table, Number(offset))
-      : undefined;
-    if (written !== undefined) return written;
     for (;;) {
       try {
         return encode(room, table, offset);
