@@ -50,6 +50,7 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
   const password = url.password ?? await options.password?.();
   const { promise: lost, resolve } = Promise.withResolvers<Error>();
   const open: PostgresClient[] = [];
+  const opening: Promise<unknown>[] = [];
   const giveUp = new AbortController();
   const address = {
     ...settings,
@@ -76,7 +77,9 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
   try {
     return await limits.wait(
       (async () => {
-        const [client, listener] = await Promise.all([openOne(), openOne()]);
+        const both = [openOne(), openOne()] as const;
+        opening.push(...both);
+        const [client, listener] = await Promise.all(both);
         const { schema, poll, lease, maxResponseSize } = settings;
         const own = new OwnSession({ ...address, timeout: operationTimeout });
         const database = new PostgresDatabase(client, listener, own, {
@@ -108,6 +111,8 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
   } catch (error) {
     giveUp.abort();
     for (const client of open) client.destroy();
+    // The socket of the one that did not fail is closed, and its timers are stopped.
+    await Promise.allSettled(opening);
     throw error;
   } finally {
     limits.end(() => endedMeanwhile(undefined));
